@@ -1,0 +1,1 @@
+//! A world in a box: two gateways, DNS, a clinic at each end, and a self-check.

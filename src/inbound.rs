@@ -1,0 +1,1 @@
+//! The journey in: open -> judge -> route -> deliver -> notify. Control flow only.

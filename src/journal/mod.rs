@@ -1,0 +1,12 @@
+//! What happened to a message: one closed enum of events, from which audit row, trace,
+//! metric and timeline are made.
+//! In: an [`Entry`], recorded in the transaction that makes it true. Out: a row, a log line, a broadcast.
+//! Never holds a subject, a body, a file name or a password.
+
+mod event;
+mod reason;
+mod state;
+
+pub use event::{Actor, Entry, Event};
+pub use reason::Reason;
+pub use state::{Answer, Fault, LegState};

@@ -1,0 +1,137 @@
+//! Every cap, with where its number comes from. Sizes in octets, spans in the type.
+//! A cap that an operator may change is a default here and a key in the configuration.
+
+use std::time::Duration;
+
+// ---- listener ---------------------------------------------------------------------------------
+
+/// Longest command line, CRLF included. Postfix `line_length_limit` 2048; RFC 5321 §4.5.3.1.4 asks for at least 512.
+pub const COMMAND_LINE_MAX: usize = 2_048;
+/// Longest line of DATA, CRLF included. RFC 5321 §4.5.3.1.6 asks for 1,000.
+pub const TEXT_LINE_MAX: usize = 1_000;
+/// Largest message. 25 MB referrals with base64 are 34 MiB; images come larger.
+pub const MESSAGE_SIZE_MAX: u64 = 128 * 1024 * 1024;
+/// Recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100.
+pub const RECIPIENTS_MAX: usize = 100;
+/// Bad commands before the session is closed. Postfix `smtpd_hard_error_limit`.
+pub const SESSION_ERRORS_MAX: u32 = 20;
+/// Commands without a message before the session is closed. Postfix `smtpd_junk_command_limit` 100.
+pub const SESSION_JUNK_MAX: u32 = 100;
+/// Connections of one client address at once. Postfix `smtpd_client_connection_count_limit` 50.
+pub const CONNECTIONS_PER_CLIENT_MAX: usize = 50;
+/// Connections at once, all clients together.
+pub const CONNECTIONS_MAX: usize = 2_000;
+/// Longest wait for one command. RFC 5321 §4.5.3.2.7 asks for 5 minutes; ETT case 13 needs it configurable.
+pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
+/// Slowest DATA that is waited for, octets a second. Postfix `smtpd_min_data_rate` 500.
+pub const DATA_RATE_MIN: u64 = 500;
+/// Longest session. Ten of the longest commands.
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(3_000);
+/// How long input is read and thrown away after a bare CR or LF in DATA.
+pub const DISCARD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a TLS handshake may take.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Unknown recipients a client may name in an hour before it hears 451 for all (E-056: no harvest).
+pub const UNKNOWN_RECIPIENTS_PER_HOUR_MAX: u32 = 20;
+/// Failed passwords of one client address or login in [`AUTH_WINDOW`] before 454.
+pub const AUTH_FAILURES_MAX: u32 = 10;
+/// The window of [`AUTH_FAILURES_MAX`].
+pub const AUTH_WINDOW: Duration = Duration::from_secs(900);
+/// argon2id verifications at once: 19 MiB each (OWASP parameters).
+pub const PASSWORD_CHECKS_AT_ONCE: usize = 2;
+/// Free octets on the store's file system below which mail is deferred with 452. Postfix `queue_minfree` habit: 1.5 × the largest message.
+pub const FREE_OCTETS_MIN: u64 = 192 * 1024 * 1024;
+/// Free inodes below which mail is deferred with 452.
+pub const FREE_INODES_MIN: u64 = 1_000;
+/// Received fields in one message before it is a loop. RFC 5321 §6.3 asks for at least 100; Postfix `hopcount_limit` 50.
+pub const HOPS_MAX: usize = 50;
+
+// ---- store ------------------------------------------------------------------------------------
+
+/// Body octets kept in memory and in a row; larger ones are blobs.
+pub const BODY_IN_MEMORY_MAX: usize = 256 * 1024;
+/// Plaintext octets of one at-rest frame, and the largest chunk anything reads.
+pub const FRAME: usize = 64 * 1024;
+/// Submissions in one group commit.
+pub const COMMIT_GROUP_MAX: usize = 64;
+/// Octets in one group commit.
+pub const COMMIT_OCTETS_MAX: usize = 4 * 1024 * 1024;
+
+// ---- MIME and CMS -----------------------------------------------------------------------------
+
+/// Header octets of one entity. Postfix `header_size_limit` 102,400, rounded up.
+pub const HEADER_OCTETS_MAX: usize = 256 * 1024;
+/// Header fields of one entity.
+pub const HEADER_FIELDS_MAX: usize = 1_000;
+/// MIME nesting. Postfix `mime_nesting_limit` is 100; no referral seen is deeper than 6.
+pub const MIME_DEPTH_MAX: usize = 20;
+/// Parts of one message.
+pub const MIME_PARTS_MAX: usize = 1_000;
+/// Octets of a decoded signature part; 20 certificates of 4 KiB with room to spare.
+pub const SIGNATURE_OCTETS_MAX: usize = 1024 * 1024;
+/// Octets of everything in an EnvelopedData before its content.
+pub const ENVELOPE_HEAD_MAX: usize = 256 * 1024;
+/// ASN.1 nesting.
+pub const ASN1_DEPTH_MAX: usize = 32;
+/// RecipientInfos of one message: as many as recipients.
+pub const RECIPIENT_INFOS_MAX: usize = 100;
+/// Certificates in one SignedData.
+pub const CERTIFICATES_MAX: usize = 20;
+/// SignerInfos in one SignedData.
+pub const SIGNERS_MAX: usize = 16;
+/// Smallest RSA modulus, bits (A-019, ETT "SVAP 2022" §2.8).
+pub const RSA_BITS_MIN: u32 = 2_048;
+/// Largest RSA modulus, bits: verification cost grows with its square (OpenSSL's own cap is 16,384).
+pub const RSA_BITS_MAX: u32 = 8_192;
+
+// ---- trust ------------------------------------------------------------------------------------
+
+/// Signature checks of one judgment. webpki's `Budget`: 100.
+pub const SIGNATURE_CHECKS_MAX: usize = 100;
+/// Certificates between leaf and anchor. No healthcare PKI seen is deeper than 4.
+pub const PATH_DEPTH_MAX: usize = 8;
+/// Complete paths tried for one leaf.
+pub const PATHS_MAX: usize = 50;
+/// Name comparisons of one judgment. webpki's `Budget`: 250,000.
+pub const NAME_COMPARISONS_MAX: usize = 250_000;
+
+// ---- discovery, relay, queue --------------------------------------------------------------------
+
+/// CERT records of one answer that are looked at.
+pub const CERT_RECORDS_MAX: usize = 64;
+/// One DNS question, retries included.
+pub const DNS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time a discovered certificate is kept, whatever its TTL says (C-031).
+pub const DISCOVERED_TTL_MAX: Duration = Duration::from_secs(3_600);
+/// Longest time "not there" is kept (C-032).
+pub const NOT_FOUND_TTL_MAX: Duration = Duration::from_secs(60);
+/// Connecting to a next hop. RFC 5321 §4.5.3.2 gives 5 minutes for the greeting; a MX list is walked sooner.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// One SMTP command to a next hop. RFC 5321 §4.5.3.2.
+pub const RELAY_COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
+/// The reply to the final dot. RFC 5321 §4.5.3.2.6.
+pub const RELAY_DATA_TIMEOUT: Duration = Duration::from_secs(600);
+/// MX hosts tried in one attempt.
+pub const MX_HOSTS_MAX: usize = 10;
+/// How long a leased job belongs to its worker.
+pub const LEASE: Duration = Duration::from_secs(1_800);
+/// Attempts at opening before a message is held as poison.
+pub const OPEN_ATTEMPTS_MAX: u32 = 3;
+/// Wait for a processed MDN, from the 250 at submission (B-013; ETT and the Java implementation: 60 minutes).
+pub const PROCESSED_WAIT: Duration = Duration::from_secs(3_600);
+/// Wait for a dispatched MDN when one was asked for (B-014).
+pub const DISPATCHED_WAIT: Duration = Duration::from_secs(3_600);
+/// A referral is tried for as long as its processed timer runs.
+pub const REFERRAL_QUEUE_LIFE: Duration = PROCESSED_WAIT;
+/// A report is tried for a day.
+pub const REPORT_QUEUE_LIFE: Duration = Duration::from_secs(86_400);
+/// Edge hand-over is tried so long when `dispatched` was asked for: the answer must beat the sender's 60 minutes.
+pub const EDGE_LIFE_ASKED: Duration = Duration::from_secs(3_000);
+/// Edge hand-over is tried so long otherwise.
+pub const EDGE_LIFE: Duration = Duration::from_secs(86_400);
+/// Undecided trust waits so long for evidence.
+pub const UNDECIDED_WAIT: Duration = Duration::from_secs(1_800);
+/// Duplicates are recognised so long (B-030).
+pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(7 * 86_400);
+/// Refused ciphertext is kept so long.
+pub const REFUSED_RETENTION: Duration = Duration::from_secs(14 * 86_400);

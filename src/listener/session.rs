@@ -1,0 +1,1 @@
+//! The SMTP dialogue without I/O (helper to be written).

@@ -1,0 +1,3 @@
+//! Parse arguments, run one verb, exit code.
+
+fn main() {}

@@ -1,0 +1,153 @@
+//! Take the envelope off: decrypt, verify signatures, unwrap, bind signer to sender.
+//! In: an [`crate::spool::Accepted`] and the identities of its recipients. Out: an [`Opened`] whose body is withheld until a
+//! [`Grant`] is shown, or one [`Unopenable`]. Pure: no network, no clock; large bodies go through encrypted scratch blobs.
+//! From outside every failure looks the same: the caller says nothing to the sender.
+
+mod withheld;
+
+use std::sync::Arc;
+
+use crate::certs::KeyRing;
+use crate::envelope::{Address, MessageId, TrackingId};
+use crate::journal::Reason;
+use crate::spool::Accepted;
+use crate::store::{Bodies, Body};
+use crate::trust::{Anchors, Certificate};
+use crate::world::World;
+
+pub use withheld::Withheld;
+
+/// A signer whose signature over this content is right. Says nothing about trust.
+#[derive(Clone, Debug)]
+pub struct Signer {
+    pub certificate: Arc<Certificate>,
+}
+
+/// What kind of message it is, by its inner outermost content type (decision 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A referral, a result, a letter.
+    Message,
+    /// multipart/report: an MDN or a DSN.
+    Report,
+}
+
+/// How it was protected, for the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Protection {
+    pub cipher: &'static str,
+    pub key_transport: &'static str,
+    pub digest: &'static str,
+    pub wrapped: bool,
+}
+
+/// Decrypted, signature verified, signer bound to the sender (messages; reports are bound when judged).
+#[must_use]
+#[derive(Debug)]
+pub struct Opened {
+    pub(crate) message: TrackingId,
+    pub(crate) kind: Kind,
+    /// Inner From (or Sender, if that is who is bound). For a report without From: none.
+    pub(crate) sender: Option<Address>,
+    /// Envelope recipients that it was encrypted for with a key bound to them, and (messages) that the inner To or Cc names.
+    pub(crate) recipients: Vec<Address>,
+    /// The other envelope recipients, each with why.
+    pub(crate) excluded: Vec<(Address, Reason, String)>,
+    pub(crate) message_id: Option<MessageId>,
+    /// Disposition-Notification-Options of the inner message asks validly for X-DIRECT-FINAL-DESTINATION-DELIVERY (B-001 to B-004).
+    pub(crate) asked: bool,
+    /// Signers with a right signature; for messages, bound to the sender.
+    pub(crate) signers: Vec<Signer>,
+    /// Every certificate that came along.
+    pub(crate) bag: Vec<Arc<Certificate>>,
+    pub(crate) protection: Protection,
+    /// SHA-256 of the inner message's octets.
+    pub(crate) digest: [u8; 32],
+    /// SHA-256 of the decoded outer CMS octets (duplicates).
+    pub(crate) cms_digest: [u8; 32],
+    /// The inner message (RFC 5322), the wrapper removed.
+    pub(crate) body: Withheld<Body>,
+}
+
+impl Opened {
+    pub fn message(&self) -> TrackingId {
+        self.message
+    }
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+    pub fn sender(&self) -> Option<&Address> {
+        self.sender.as_ref()
+    }
+    pub fn recipients(&self) -> &[Address] {
+        &self.recipients
+    }
+    pub fn excluded(&self) -> &[(Address, Reason, String)] {
+        &self.excluded
+    }
+    pub fn message_id(&self) -> Option<&MessageId> {
+        self.message_id.as_ref()
+    }
+    pub fn asked(&self) -> bool {
+        self.asked
+    }
+    pub fn signers(&self) -> &[Signer] {
+        &self.signers
+    }
+    pub fn bag(&self) -> &[Arc<Certificate>] {
+        &self.bag
+    }
+    pub fn protection(&self) -> &Protection {
+        &self.protection
+    }
+    pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+    pub fn cms_digest(&self) -> [u8; 32] {
+        self.cms_digest
+    }
+    pub fn body(&self) -> &Withheld<Body> {
+        &self.body
+    }
+}
+
+/// The one failure. The operator sees why; nobody outside does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unopenable {
+    pub reason: Reason,
+    pub detail: String,
+    /// SHA-256 of the decoded outer CMS octets, if it came so far.
+    pub cms_digest: Option<[u8; 32]>,
+}
+
+/// Opens a message. `anchors` only tells each recipient's profile (v1.2 or v1.3). Runs on a CPU thread; may be called again for
+/// the same message after a restart and gives the same result.
+///
+/// # Errors
+/// [`Unopenable`].
+pub fn open(
+    _accepted: &Accepted,
+    _keys: &KeyRing,
+    _anchors: &Anchors,
+    _bodies: &Bodies,
+    _world: &World,
+) -> Result<Opened, Unopenable> {
+    todo!()
+}
+
+/// What kind of mail this is by its outer header alone, before any key is used: the listener refuses clear mail at end of DATA
+/// with it (decision 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OuterKind {
+    /// application/(x-)pkcs7-mime, or an octet-stream named *.p7m.
+    Sealed,
+    /// multipart/report; report-type=delivery-status.
+    ClearDsn,
+    /// Anything else.
+    Clear,
+}
+
+/// Looks at the outer header.
+pub fn outer_kind(_body: &Body) -> OuterKind {
+    todo!()
+}

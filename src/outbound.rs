@@ -1,0 +1,1 @@
+//! The journey out: discover -> judge -> seal -> relay -> settle. Control flow only.

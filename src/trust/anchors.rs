@@ -1,0 +1,124 @@
+//! Anchors: which certificates end a path, for whom, in which direction. A snapshot, swapped as a whole.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::envelope::Address;
+
+use super::Certificate;
+
+/// SHA-256 of an anchor's DER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AnchorId(pub [u8; 32]);
+
+impl std::fmt::Display for AnchorId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+    }
+}
+
+/// Which way mail goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    In,
+    Out,
+}
+
+/// Which edition of the Applicability Statement a domain follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// ANSI/DS 2019-01-100-2021.
+    V1_3,
+    /// 2015-08-03.
+    V1_2,
+}
+
+impl Profile {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::V1_3 => "v1.3",
+            Self::V1_2 => "v1.2",
+        }
+    }
+
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::V1_3, Self::V1_2]
+            .into_iter()
+            .find(|profile| profile.word() == word)
+    }
+}
+
+/// One set of anchors, indexed by subject name; as cheap with 10,000 as with one.
+#[derive(Debug, Default)]
+pub struct AnchorSet {
+    pub(super) by_subject: HashMap<Vec<u8>, Vec<Arc<Certificate>>>,
+    pub(super) ids: HashMap<[u8; 32], Arc<Certificate>>,
+}
+
+impl AnchorSet {
+    /// From certificates; duplicates fall together.
+    pub fn new(certificates: impl IntoIterator<Item = Arc<Certificate>>) -> Self {
+        let mut set = Self::default();
+        for certificate in certificates {
+            if set
+                .ids
+                .insert(certificate.fingerprint(), Arc::clone(&certificate))
+                .is_none()
+            {
+                set.by_subject
+                    .entry(certificate.subject().to_vec())
+                    .or_default()
+                    .push(certificate);
+            }
+        }
+        set
+    }
+
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Full identity, never a name or key identifier alone.
+    pub fn contains(&self, certificate: &Certificate) -> bool {
+        self.ids.contains_key(&certificate.fingerprint())
+    }
+}
+
+/// What one of our domains trusts.
+#[derive(Clone, Debug)]
+pub struct DomainTrust {
+    pub tenant: String,
+    pub profile: Profile,
+    pub inbound: Arc<AnchorSet>,
+    pub outbound: Arc<AnchorSet>,
+}
+
+/// The snapshot: domain -> what it trusts.
+#[derive(Debug, Default)]
+pub struct Anchors {
+    domains: HashMap<String, DomainTrust>,
+}
+
+impl Anchors {
+    pub fn new(domains: HashMap<String, DomainTrust>) -> Self {
+        Self { domains }
+    }
+
+    /// What this address's domain trusts; None if the domain is not ours.
+    pub fn of(&self, address: &Address) -> Option<&DomainTrust> {
+        self.domains.get(address.domain())
+    }
+
+    /// Anchors of all domains and directions together, counted once each.
+    pub fn count(&self) -> usize {
+        let mut ids = std::collections::HashSet::<[u8; 32]>::new();
+        for domain in self.domains.values() {
+            ids.extend(domain.inbound.ids.keys().chain(domain.outbound.ids.keys()));
+        }
+        ids.len()
+    }
+}

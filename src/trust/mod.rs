@@ -1,0 +1,18 @@
+//! Does THIS recipient accept THIS signer NOW? And: may we seal for this certificate?
+//! In: certificates, anchors, evidence, a time. Out: a [`Judgment`]; [`Grant`]s are made here and nowhere else.
+//! Pure: no socket, no clock, no database. Key identifiers order candidates and never prove anything.
+
+mod anchors;
+mod binding;
+mod certificate;
+mod judge;
+mod path;
+
+pub use anchors::{AnchorId, AnchorSet, Anchors, Direction, Profile};
+pub use binding::binds;
+pub use certificate::{Certificate, CertificateError, KeyUsage};
+pub use judge::{
+    Distrust, Evidence, Grant, GrantRow, Judgment, Need, RecipientJudgment, TrustedRecipient,
+    judge, judge_recipient, judge_report,
+};
+pub use path::{Path, PathPurpose, build_path};
