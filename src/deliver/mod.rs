@@ -1,6 +1,8 @@
 //! Hand it over: Maildir, SMTP, LMTP. In: a [`Routed`] and the revealed body, or a notice for our own sender.
 //! Out: a [`Delivered`], or later, or never. Maildir exactly once; the others at least once with a stable id.
 
+pub mod sql;
+
 use crate::crypto::tls::ClientContext;
 use crate::envelope::{Address, ReturnPath, TrackingId};
 use crate::journal::Reason;

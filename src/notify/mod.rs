@@ -6,6 +6,7 @@ mod dsn;
 mod mdn;
 mod parse;
 mod settle;
+pub mod sql;
 
 pub use dsn::{Notice, failure_notice, forwarded_mdn};
 pub use mdn::{About, dispatched, failed, processed};

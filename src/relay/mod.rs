@@ -1,6 +1,8 @@
 //! To the next hop: MX order, TLS demands, SMTP by `lettre`, reply -> outcome per recipient.
 //! In: a [`Sealed`]. Out: an [`Outcome`] for each recipient. Nothing unsealed can come here.
 
+pub mod sql;
+
 use crate::crypto::tls::ClientContext;
 use crate::discover::{MailHost, Resolver};
 use crate::envelope::Address;
