@@ -52,6 +52,7 @@ pub struct Certificate {
     pub(super) subject_name: Name,
     /// For people: `CN=..., O=...`.
     subject_text: String,
+    issuer_text: String,
     not_before: Timestamp,
     not_after: Timestamp,
     public_key: Result<PublicKey, CryptoError>,
@@ -122,6 +123,10 @@ impl Certificate {
 
     pub fn subject_text(&self) -> &str {
         &self.subject_text
+    }
+
+    pub fn issuer_text(&self) -> &str {
+        &self.issuer_text
     }
 
     pub fn not_before(&self) -> Timestamp {
@@ -325,6 +330,7 @@ fn read(der: &[u8], parsed: &X509Certificate<'_>) -> Result<Certificate, Certifi
         issuer_name: issuer.0,
         subject_name: subject.0,
         subject_text: subject_text(parsed, &extensions),
+        issuer_text: printable(&parsed.issuer().to_string()),
         not_before: Timestamp::from_unix_s(parsed.validity().not_before.timestamp()),
         not_after: Timestamp::from_unix_s(parsed.validity().not_after.timestamp()),
         public_key: key.key,
@@ -397,15 +403,20 @@ fn are_plain_times(validity: Element<'_>) -> bool {
     tlv::all(validity.value).is_some_and(|times| times.len() == 2 && times.iter().all(plain))
 }
 
-/// The subject for people, in one printable line; the first alternative name if the subject is empty.
+/// The subject for people; the first alternative name if the subject is empty.
 fn subject_text(parsed: &X509Certificate<'_>, extensions: &Extensions) -> String {
-    const LONGEST: usize = 200;
-    let mut text = parsed.subject().to_string();
-    if text.is_empty() {
-        let names = &extensions.alt_names;
-        let first = names.mail.iter().chain(&names.dns).next();
-        text = first.cloned().unwrap_or_else(|| "(no subject)".to_owned());
+    let text = parsed.subject().to_string();
+    if !text.is_empty() {
+        return printable(&text);
     }
-    let printable = |c: char| if c.is_control() { '?' } else { c };
-    text.chars().take(LONGEST).map(printable).collect()
+    let names = &extensions.alt_names;
+    let first = names.mail.iter().chain(&names.dns).next();
+    first.map_or_else(|| "(no subject)".to_owned(), |name| printable(name))
+}
+
+/// One line of bounded length, for logs and terminals.
+fn printable(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let plain = |c: char| if c.is_control() { '?' } else { c };
+    text.chars().take(LONGEST).map(plain).collect()
 }
