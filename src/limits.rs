@@ -33,9 +33,13 @@ pub const DISCARD_TIMEOUT: Duration = Duration::from_secs(30);
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Unknown recipients a client may name in an hour before it hears 451 for all (E-056: no harvest).
 pub const UNKNOWN_RECIPIENTS_PER_HOUR_MAX: u32 = 20;
-/// Failed passwords of one client address or login in [`AUTH_WINDOW`] before 454.
+/// The hour of [`UNKNOWN_RECIPIENTS_PER_HOUR_MAX`].
+pub const UNKNOWN_RECIPIENTS_WINDOW: Duration = Duration::from_secs(3_600);
+/// Failed passwords of one client address for one login in [`AUTH_WINDOW`] before 454. NIST SP 800-63B §5.2.2 allows at most 100.
 pub const AUTH_FAILURES_MAX: u32 = 10;
-/// The window of [`AUTH_FAILURES_MAX`].
+/// Failed passwords of one client address, all logins together: a clinic behind one address is not locked out by one wrong device.
+pub const AUTH_FAILURES_PER_CLIENT_MAX: u32 = 100;
+/// The window of [`AUTH_FAILURES_MAX`] and [`AUTH_FAILURES_PER_CLIENT_MAX`].
 pub const AUTH_WINDOW: Duration = Duration::from_secs(900);
 /// argon2id verifications at once: 19 MiB each (OWASP parameters).
 pub const PASSWORD_CHECKS_AT_ONCE: usize = 2;
@@ -43,6 +47,22 @@ pub const PASSWORD_CHECKS_AT_ONCE: usize = 2;
 pub const FREE_OCTETS_MIN: u64 = 192 * 1024 * 1024;
 /// Free inodes below which mail is deferred with 452.
 pub const FREE_INODES_MIN: u64 = 1_000;
+/// The store's free room is asked for at most this often.
+pub const ROOM_CHECK_EVERY: Duration = Duration::from_secs(1);
+/// RCPT commands past [`RECIPIENTS_MAX`] that hear 452 before they count as errors. Postfix `smtpd_recipient_overshoot_limit`.
+pub const RECIPIENTS_OVERSHOOT_MAX: usize = 1_000;
+/// Octets of an over-long command line that are read for its end before the session is closed: 32 of the longest lines.
+pub const COMMAND_SKIP_MAX: usize = 64 * 1024;
+/// Clients and logins that the listener remembers failures of; the oldest is forgotten first.
+pub const CLIENTS_REMEMBERED_MAX: usize = 10_000;
+/// How long sessions in DATA may go on after the order to stop. systemd kills after 90 s.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the last reply and the TLS close of a session may take.
+pub const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Wait before the next accept when the process is out of descriptors; doubles to [`ACCEPT_PAUSE_MAX`].
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Longest wait before the next accept.
+pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Received fields in one message before it is a loop. RFC 5321 §6.3 asks for at least 100; Postfix `hopcount_limit` 50.
 pub const HOPS_MAX: usize = 50;
 

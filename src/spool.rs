@@ -28,6 +28,14 @@ impl Receipt {
     }
 }
 
+#[cfg(test)]
+impl Receipt {
+    /// For the listener's tests, which have no spool.
+    pub(crate) fn for_tests(message: TrackingId) -> Self {
+        Self { message }
+    }
+}
+
 /// A message we have promised to answer for.
 #[must_use]
 #[derive(Debug)]
