@@ -241,7 +241,11 @@ pub async fn revoke_password(
 }
 
 type PasswordRow = (String, String, i64, Option<i64>);
-type AccountRows = (Vec<(String, String, i64)>, Vec<(String, String)>, Vec<PasswordRow>);
+type AccountRows = (
+    Vec<(String, String, i64)>,
+    Vec<(String, String)>,
+    Vec<PasswordRow>,
+);
 
 /// All of them, by name.
 ///
@@ -251,8 +255,12 @@ pub async fn list_accounts(store: &Store) -> Result<Vec<Account>, StoreError> {
     let (accounts, addresses, passwords): AccountRows = store
         .read("account-list", |conn| {
             Box::pin(async move {
-                let accounts = sqlx::query_as(sql::ACCOUNT_LIST).fetch_all(&mut *conn).await?;
-                let addresses = sqlx::query_as(sql::ACCOUNT_ADDRESS_LIST).fetch_all(&mut *conn).await?;
+                let accounts = sqlx::query_as(sql::ACCOUNT_LIST)
+                    .fetch_all(&mut *conn)
+                    .await?;
+                let addresses = sqlx::query_as(sql::ACCOUNT_ADDRESS_LIST)
+                    .fetch_all(&mut *conn)
+                    .await?;
                 let passwords = sqlx::query_as(sql::PASSWORD_LIST).fetch_all(conn).await?;
                 Ok((accounts, addresses, passwords))
             })

@@ -98,7 +98,12 @@ fn parse(text: &str) -> Result<Parsed, String> {
     let header = match records.next() {
         Some(Ok(header)) => header,
         Some(Err(error)) => return Err(unreadable(&error)),
-        None => return Err(format!("the file is empty; its first line must be {}", COLUMNS.join(","))),
+        None => {
+            return Err(format!(
+                "the file is empty; its first line must be {}",
+                COLUMNS.join(",")
+            ));
+        }
     };
     let order = columns(&header)?;
     let mut parsed = Parsed::default();
@@ -108,8 +113,16 @@ fn parse(text: &str) -> Result<Parsed, String> {
         let line = record.position().map_or(0, csv::Position::line);
         let fields: Vec<String> = record.iter().map(str::to_owned).collect();
         match row(&fields, &order, line, &mut seen) {
-            Ok(wanted) => parsed.rows.push(Row { line, fields, wanted }),
-            Err(reason) => parsed.rejected.push(RejectedRow { line, row: fields, reason }),
+            Ok(wanted) => parsed.rows.push(Row {
+                line,
+                fields,
+                wanted,
+            }),
+            Err(reason) => parsed.rejected.push(RejectedRow {
+                line,
+                row: fields,
+                reason,
+            }),
         }
     }
     Ok(parsed)
@@ -127,14 +140,20 @@ fn columns(header: &csv::StringRecord) -> Result<[usize; 4], String> {
         .collect();
     let whole = COLUMNS.join(",");
     if let Some(name) = names.iter().find(|name| !COLUMNS.contains(&name.as_str())) {
-        return Err(format!("unknown column {name:?}; the first line must be {whole}"));
+        return Err(format!(
+            "unknown column {name:?}; the first line must be {whole}"
+        ));
     }
     let mut order = [0; 4];
     for (slot, column) in order.iter_mut().zip(COLUMNS) {
         let mut places = names.iter().enumerate().filter(|(_, name)| *name == column);
         *slot = match (places.next(), places.next()) {
             (Some((place, _)), None) => place,
-            (None, _) => return Err(format!("column {column} is missing; the first line must be {whole}")),
+            (None, _) => {
+                return Err(format!(
+                    "column {column} is missing; the first line must be {whole}"
+                ));
+            }
             (Some(_), Some(_)) => return Err(format!("column {column} is there twice")),
         };
     }
@@ -149,14 +168,20 @@ fn row(
     seen: &mut HashMap<String, u64>,
 ) -> Result<Wanted, String> {
     if fields.len() != COLUMNS.len() {
-        return Err(format!("{} fields instead of {}", fields.len(), COLUMNS.len()));
+        return Err(format!(
+            "{} fields instead of {}",
+            fields.len(),
+            COLUMNS.len()
+        ));
     }
     let [address, route, holder, npi] =
         order.map(|place| fields.get(place).map_or("", |field| field.trim()));
     let address = Address::parse(address).map_err(|error| error.to_string())?;
     let route = Destination::parse(route)?;
     if !npi.is_empty() && !is_npi(npi) {
-        return Err(format!("{npi} is not a National Provider Identifier: its check digit or length is wrong"));
+        return Err(format!(
+            "{npi} is not a National Provider Identifier: its check digit or length is wrong"
+        ));
     }
     if holder.chars().any(char::is_control) {
         return Err("the holder's name holds a control character".to_owned());
@@ -208,7 +233,12 @@ fn plan(parsed: Parsed, domains: &HashMap<String, String>, kept: &HashMap<String
         },
         writes: Vec::new(),
     };
-    for Row { line, fields, wanted } in parsed.rows {
+    for Row {
+        line,
+        fields,
+        wanted,
+    } in parsed.rows
+    {
         let Some(tenant) = domains.get(wanted.address.domain()) else {
             plan.report.rejected.push(RejectedRow {
                 line,
@@ -235,7 +265,10 @@ fn same((written, route, holder, npi): &Kept, wanted: &Wanted) -> bool {
     // A holder without a name in the file is known by the identifier alone.
     let name = wanted.holder.as_ref().or(wanted.npi.as_ref());
     let named = holder.as_ref() == name || (wanted.holder.is_none() && wanted.npi.is_some());
-    written == wanted.address.written() && *route == wanted.route.to_string() && named && *npi == wanted.npi
+    written == wanted.address.written()
+        && *route == wanted.route.to_string()
+        && named
+        && *npi == wanted.npi
 }
 
 #[cfg(test)]
@@ -262,21 +295,42 @@ mod tests {
         let rows: Vec<_> = parsed
             .rows
             .iter()
-            .map(|row| (row.line, row.wanted.address.written(), row.wanted.holder.as_deref()))
+            .map(|row| {
+                (
+                    row.line,
+                    row.wanted.address.written(),
+                    row.wanted.holder.as_deref(),
+                )
+            })
             .collect();
         assert_eq!(
             rows,
-            [(2, "a@d.example", Some("Smith, \"Al\"")), (4, "b@d.example", None)]
+            [
+                (2, "a@d.example", Some("Smith, \"Al\"")),
+                (4, "b@d.example", None)
+            ]
         );
     }
 
     #[test]
     fn a_wrong_header_is_named() {
         for (text, why) in [
-            ("", "the file is empty; its first line must be address,route,holder,npi"),
-            ("address,route,holder,fax\n", "unknown column \"fax\"; the first line must be address,route,holder,npi"),
-            ("address,route,npi\n", "column holder is missing; the first line must be address,route,holder,npi"),
-            ("address,route,holder,npi,npi\n", "column npi is there twice"),
+            (
+                "",
+                "the file is empty; its first line must be address,route,holder,npi",
+            ),
+            (
+                "address,route,holder,fax\n",
+                "unknown column \"fax\"; the first line must be address,route,holder,npi",
+            ),
+            (
+                "address,route,npi\n",
+                "column holder is missing; the first line must be address,route,holder,npi",
+            ),
+            (
+                "address,route,holder,npi,npi\n",
+                "column npi is there twice",
+            ),
         ] {
             assert_eq!(parse(text).err().as_deref(), Some(why));
         }
@@ -295,11 +349,17 @@ mod tests {
         let expected = [
             (3, "an address is local-part@domain"),
             (4, "A@D.example is on line 2 already"),
-            (5, "1234567894 is not a National Provider Identifier: its check digit or length is wrong"),
+            (
+                5,
+                "1234567894 is not a National Provider Identifier: its check digit or length is wrong",
+            ),
             (6, "2 fields instead of 4"),
             (7, "the holder's name holds a control character"),
         ];
-        assert_eq!(rejected(text), expected.map(|(line, why)| (line, why.to_owned())));
+        assert_eq!(
+            rejected(text),
+            expected.map(|(line, why)| (line, why.to_owned()))
+        );
         let rows = parse(text).expect("reads").rows;
         assert_eq!(rows.iter().map(|row| row.line).collect::<Vec<_>>(), [2, 9]);
     }

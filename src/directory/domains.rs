@@ -67,14 +67,15 @@ pub async fn list_domains(store: &Store) -> Result<Vec<DomainRow>, StoreError> {
             Box::pin(async move { Ok(sqlx::query_as(sql::DOMAIN_LIST).fetch_all(conn).await?) })
         })
         .await?;
-    let row = |(name, tenant, profile, unknown_recipient, trust_in, trust_out, addresses)| DomainRow {
-        name,
-        tenant,
-        profile,
-        unknown_recipient,
-        trust_in,
-        trust_out,
-        addresses,
-    };
+    let row =
+        |(name, tenant, profile, unknown_recipient, trust_in, trust_out, addresses)| DomainRow {
+            name,
+            tenant,
+            profile,
+            unknown_recipient,
+            trust_in,
+            trust_out,
+            addresses,
+        };
     Ok(rows.into_iter().map(row).collect())
 }

@@ -9,8 +9,8 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::Semaphore;
 use zeroize::Zeroizing;
 
-use crate::crypto::digest::sha256;
-use crate::limits::{PASSWORDS_REMEMBERED_MAX, PASSWORD_CHECKS_AT_ONCE};
+use crate::crypto::sha256;
+use crate::limits::{PASSWORD_CHECKS_AT_ONCE, PASSWORDS_REMEMBERED_MAX};
 use crate::store::Store;
 use crate::world::World;
 
@@ -60,12 +60,18 @@ pub(super) async fn matches_any(hashes: Vec<String>, password: &str) -> bool {
 
 fn fits(hash: &str, password: &str) -> bool {
     // The parameters are the hash's own, so that stronger ones can come later. Other tags fit nothing.
-    PasswordHash::new(hash)
-        .is_ok_and(|parsed| argon2id().verify_password(password.as_bytes(), &parsed).is_ok())
+    PasswordHash::new(hash).is_ok_and(|parsed| {
+        argon2id()
+            .verify_password(password.as_bytes(), &parsed)
+            .is_ok()
+    })
 }
 
 async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let _turn = TURNS.acquire().await.expect("this semaphore is never closed");
+    let _turn = TURNS
+        .acquire()
+        .await
+        .expect("this semaphore is never closed");
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
         Err(stopped) => match stopped.try_into_panic() {
@@ -136,7 +142,10 @@ mod tests {
     #[tokio::test]
     async fn a_password_fits_its_hash_and_no_other() {
         let hash = hash(&World::real(), "right").await;
-        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        assert!(
+            hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{hash}"
+        );
         let all = || vec!["$unknown$x".to_owned(), hash.clone()];
         assert!(matches_any(all(), "right").await);
         assert!(!matches_any(all(), "right ").await);

@@ -148,8 +148,12 @@ pub async fn load(store: &Store) -> Result<Directory, StoreError> {
     let (domains, addresses, senders): Rows = store
         .read(NAME, |conn| {
             Box::pin(async move {
-                let domains = sqlx::query_as(sql::DOMAIN_LOAD).fetch_all(&mut *conn).await?;
-                let addresses = sqlx::query_as(sql::ADDRESS_LOAD).fetch_all(&mut *conn).await?;
+                let domains = sqlx::query_as(sql::DOMAIN_LOAD)
+                    .fetch_all(&mut *conn)
+                    .await?;
+                let addresses = sqlx::query_as(sql::ADDRESS_LOAD)
+                    .fetch_all(&mut *conn)
+                    .await?;
                 let senders = sqlx::query_as(sql::SENDER_LOAD).fetch_all(conn).await?;
                 Ok((domains, addresses, senders))
             })
@@ -200,7 +204,8 @@ fn address_entry((written, tenant, state, route): AddressFields) -> Result<Entry
     Ok(Entry {
         address: Address::parse(&written).map_err(|error| wrong(error.to_string()))?,
         state: AddressState::from_word(&state).ok_or_else(|| wrong(format!("state {state}")))?,
-        destination: Destination::parse(&route).map_err(|error| wrong(format!("route {route}: {error}")))?,
+        destination: Destination::parse(&route)
+            .map_err(|error| wrong(format!("route {route}: {error}")))?,
         tenant,
     })
 }
@@ -217,8 +222,7 @@ impl Directory {
                     ..entry.clone()
                 });
         }
-        self.addresses
-            .insert(entry.address.key().to_owned(), entry);
+        self.addresses.insert(entry.address.key().to_owned(), entry);
         Ok(())
     }
 }

@@ -9,7 +9,8 @@ pub(super) const DOMAIN_TENANTS: &str = "SELECT name, tenant_id FROM domain";
 pub(super) const DOMAIN_LOAD: &str =
     "SELECT name, tenant_id, profile, unknown_recipient FROM domain";
 
-pub(super) const ROUTE_KEEP: &str = "INSERT INTO route (id, tenant_id, kind) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING";
+pub(super) const ROUTE_KEEP: &str =
+    "INSERT INTO route (id, tenant_id, kind) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING";
 pub(super) const HOLDER_BY_NPI: &str =
     "SELECT id FROM holder WHERE tenant_id = $1 AND npi = $2 ORDER BY id LIMIT 1";
 pub(super) const HOLDER_BY_NAME: &str =
@@ -38,8 +39,7 @@ pub(super) const ACCOUNT_ADD: &str = "INSERT INTO account (name, tenant_id, crea
 pub(super) const ACCOUNT_TENANT: &str = "SELECT tenant_id FROM account WHERE name = $1";
 pub(super) const ACCOUNT_ADDRESS_ADD: &str =
     "INSERT INTO account_address (account, address_key) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-pub(super) const ACCOUNT_LIST: &str =
-    "SELECT name, tenant_id, disabled FROM account ORDER BY name";
+pub(super) const ACCOUNT_LIST: &str = "SELECT name, tenant_id, disabled FROM account ORDER BY name";
 pub(super) const ACCOUNT_ADDRESS_LIST: &str =
     "SELECT account, address_key FROM account_address ORDER BY account, address_key";
 /// An enabled account of a tenant that is not suspended, once for each address, and once with NULL if it has none.
@@ -52,7 +52,8 @@ pub(super) const PASSWORD_ACTIVE: &str =
     "SELECT id FROM account_password WHERE account = $1 AND label = $2 AND revoked_at IS NULL";
 pub(super) const PASSWORD_REVOKE: &str = "UPDATE account_password SET revoked_at = $3 \
      WHERE account = $1 AND label = $2 AND revoked_at IS NULL";
-pub(super) const PASSWORD_LIST: &str = "SELECT account, label, created_at, revoked_at FROM account_password ORDER BY created_at, id";
+pub(super) const PASSWORD_LIST: &str =
+    "SELECT account, label, created_at, revoked_at FROM account_password ORDER BY created_at, id";
 pub(super) const PASSWORD_HASHES: &str = "SELECT p.hash FROM account_password p JOIN account c ON c.name = p.account \
      JOIN tenant t ON t.id = c.tenant_id \
      WHERE c.name = $1 AND c.disabled = 0 AND t.suspended = 0 AND p.revoked_at IS NULL ORDER BY p.created_at DESC, p.id";

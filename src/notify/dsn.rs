@@ -101,7 +101,11 @@ fn good_news(
         subject: format!("Delivered: your message to {}", shown_address(recipient)),
         report_type: "disposition-notification",
     };
-    report(&head, &mdn::parts(recipient, &Said::Dispatched, &about), world)
+    report(
+        &head,
+        &mdn::parts(recipient, &Said::Dispatched, &about),
+        world,
+    )
 }
 
 /// Who writes to our own people: the postmaster of their domain, who can be answered (RFC 5321 §4.5.1).
@@ -125,7 +129,10 @@ impl Failure<'_> {
             to: sender,
             message_id: own_id,
             about: self.message_id,
-            subject: format!("Not delivered: your message to {}", shown_address(self.recipient)),
+            subject: format!(
+                "Not delivered: your message to {}",
+                shown_address(self.recipient)
+            ),
             report_type: "delivery-status",
         };
         let parts = [self.words(), self.status(host), self.original()];
@@ -306,7 +313,11 @@ mod tests {
             (Reason::QueueExpired, "", "4.4.7"),
             (Reason::NoProcessed, "", "5.4.7"),
             (Reason::UnknownRecipient, "", "5.1.1"),
-            (Reason::HopRefused, "mx.b.example said: 552 5.2.2 mailbox full", "5.2.2"),
+            (
+                Reason::HopRefused,
+                "mx.b.example said: 552 5.2.2 mailbox full",
+                "5.2.2",
+            ),
             (Reason::HopRefused, "550 no", "5.5.0"),
             // Version numbers and addresses are no status.
             (Reason::HopRefused, "550 from 5.1.2.3 by x5.1.1234", "5.5.0"),

@@ -52,7 +52,10 @@ pub(super) fn groups(octets: &[u8]) -> Vec<Group> {
                 if gap && groups.last().is_some_and(|group| !group.is_empty()) {
                     groups.push(Vec::new());
                 }
-                groups.last_mut().into_iter().for_each(|group| group.push(field.clone()));
+                groups
+                    .last_mut()
+                    .into_iter()
+                    .for_each(|group| group.push(field.clone()));
             }
             None => continue_last(&mut groups, line, gap),
         }
@@ -143,7 +146,10 @@ mod tests {
     #[test]
     fn groups_end_at_empty_lines_and_fields_are_bounded() {
         assert_eq!(read("\r\nA: 1\r\n\r\n\r\nB: 2\r\nC: 3").len(), 2);
-        assert_eq!(read(&"a: b\r\n".repeat(5_000)).concat().len(), HEADER_FIELDS_MAX);
+        assert_eq!(
+            read(&"a: b\r\n".repeat(5_000)).concat().len(),
+            HEADER_FIELDS_MAX
+        );
         assert_eq!(read("\0\u{ff}\r\n:\r\n: :"), Vec::<Vec<_>>::new());
     }
 }

@@ -195,10 +195,7 @@ pub(super) fn parts(recipient: &Address, said: &Said, about: &About) -> [Part; 2
         // Exactly these letters and no blank: peers compare it as a string (ETT isAnyMDN7).
         .line(
             "Disposition",
-            &format!(
-                "automatic-action/MDN-sent-automatically;{}",
-                said.word()
-            ),
+            &format!("automatic-action/MDN-sent-automatically;{}", said.word()),
         );
     match said {
         Said::Processed => {}
@@ -338,7 +335,11 @@ mod tests {
         about.message_id =
             MessageId::parse(&format!("<{}@a.example>", "x".repeat(300))).expect("parses");
         about.reporter = "h\u{e4}sp/1 (x)\r\nInjected: y".to_owned();
-        for said in [Said::Processed, Said::Dispatched, Said::Failed(Reason::Poison)] {
+        for said in [
+            Said::Processed,
+            Said::Dispatched,
+            Said::Failed(Reason::Poison),
+        ] {
             let text = written(&said, &about);
             assert!(text.is_ascii());
             assert!(!text.contains("Disposition-Notification-To"));

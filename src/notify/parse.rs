@@ -1,10 +1,11 @@
 //! Reports of others: parse, tolerantly (A-111) and bounded. In: a message whose content type is multipart/report. Out: a
 //! [`Report`]. Says what stands there; whether to believe it is for `trust` and [`super::settle`].
 
-use std::io::Read;
+use std::io::{BufRead, Read};
 
 use crate::envelope::{Address, MessageId};
-use crate::limits::{RECIPIENTS_MAX, REPORT_OCTETS_MAX};
+use crate::limits::{HEADER_OCTETS_MAX, RECIPIENTS_MAX, REPORT_OCTETS_MAX};
+use crate::mime::{Header, MimeError, Multipart, TransferEncoding, mailboxes};
 use crate::store::Body;
 
 use super::fields::{Field, first, groups};
@@ -76,38 +77,75 @@ fn no_report<T>(why: &str) -> Result<T, ParseReportError> {
     Err(ParseReportError(why.to_owned()))
 }
 
+impl From<MimeError> for ParseReportError {
+    fn from(error: MimeError) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// Parses an RFC 5322 message whose content type is multipart/report. Reads its first MiB; what is behind (a returned
 /// message) is not looked at. May read a blob: not for a reactor thread.
 ///
 /// # Errors
 /// [`ParseReportError`]: no Disposition, for one.
 pub fn parse_report(body: &Body) -> Result<Report, ParseReportError> {
-    let mut octets = Vec::new();
     let most = u64::try_from(REPORT_OCTETS_MAX).unwrap_or(u64::MAX);
-    body.reader()
-        .map_err(|error| ParseReportError(error.to_string()))?
-        .take(most)
-        .read_to_end(&mut octets)
+    let source = body
+        .reader()
         .map_err(|error| ParseReportError(error.to_string()))?;
-    parse_octets(&octets)
+    parse_stream(source.take(most))
 }
 
-fn parse_octets(octets: &[u8]) -> Result<Report, ParseReportError> {
-    let outer = outer(octets)?;
-    let from = first(&outer.header, "from").and_then(mailbox);
-    for part in &outer.parts {
-        match part.kind.as_str() {
+fn parse_stream(mut source: impl BufRead) -> Result<Report, ParseReportError> {
+    let header = Header::read(&mut source)?;
+    let content_type = header.content_type()?;
+    if !content_type.is("multipart", "report") {
+        return no_report("the content type is not multipart/report");
+    }
+    let author = header.at_most_one("From").ok().flatten();
+    let from = author.and_then(|field| mailbox(&field.value()));
+    let parts = parts(source, content_type.boundary()?);
+    for (kind, octets) in &parts {
+        match kind.as_str() {
             "message/disposition-notification" | "message/global-disposition-notification" => {
-                return mdn(&part.octets, from);
+                return mdn(octets, from);
             }
             "message/delivery-status" | "message/global-delivery-status" => {
-                return dsn(&part.octets, returned_id(&outer.parts), from);
+                return dsn(octets, returned_id(&parts), from);
             }
             _ => {}
         }
     }
     no_report("no disposition-notification and no delivery-status part")
 }
+
+/// The parts that matter, decoded, each with its type. A report that breaks off (or was cut) is read as far as it goes.
+fn parts(source: impl BufRead, boundary: &str) -> Vec<(String, Vec<u8>)> {
+    let mut multipart = Multipart::new(source, boundary);
+    let mut parts = Vec::new();
+    while let Ok(Some(mut part)) = multipart.next_part() {
+        let Ok(header) = Header::read(&mut part) else {
+            continue;
+        };
+        let Ok(content_type) = header.content_type() else {
+            continue;
+        };
+        let kind = format!("{}/{}", content_type.kind(), content_type.subtype());
+        if !kind.starts_with("message/") && kind != RETURNED_HEADERS {
+            continue;
+        }
+        let encoding = header.transfer_encoding().ok().flatten();
+        let decoded = encoding.unwrap_or(TransferEncoding::Identity).decode(part);
+        let most = u64::try_from(HEADER_OCTETS_MAX).unwrap_or(u64::MAX);
+        let mut octets = Vec::new();
+        // What was read before an error stays.
+        let _ = decoded.take(most).read_to_end(&mut octets);
+        parts.push((kind, octets));
+    }
+    parts
+}
+
+const RETURNED_HEADERS: &str = "text/rfc822-headers";
 
 fn mdn(part: &[u8], from: Option<Address>) -> Result<Report, ParseReportError> {
     // An MDN speaks for one recipient (RFC 8098 §2.1); empty lines between its fields are read over.
@@ -148,7 +186,9 @@ fn dsn(
     let groups = groups(part);
     let recipients: Vec<ReportedRecipient> = groups
         .iter()
-        .filter(|group| first(group, "final-recipient").is_some() || first(group, "action").is_some())
+        .filter(|group| {
+            first(group, "final-recipient").is_some() || first(group, "action").is_some()
+        })
         .take(RECIPIENTS_MAX)
         .map(|group| delivery(group))
         .collect();
@@ -239,16 +279,7 @@ fn untyped(value: &str) -> &str {
 
 /// The address of `Name <a@b>`, `<a@b>`, `a@b` or `a@b (comment)`; of a list the first.
 fn mailbox(value: &str) -> Option<Address> {
-    let bracketed = value
-        .rfind('<')
-        .and_then(|start| value.get(start + 1..))
-        .and_then(|rest| rest.split_once('>'))
-        .map(|(inner, _)| inner);
-    let bare = bracketed.unwrap_or_else(|| {
-        let end = value.find([',', '(']).unwrap_or(value.len());
-        value.get(..end).unwrap_or_default()
-    });
-    Address::parse(bare.trim()).ok()
+    mailboxes(value).ok()?.addresses.into_iter().next()
 }
 
 /// Original-Message-ID, or the name that gateways put into a DSN.
@@ -264,19 +295,339 @@ fn id(value: &str) -> Option<MessageId> {
     let dense: String = value.split_whitespace().collect();
     MessageId::parse(&dense).or_else(|| {
         let bare = !dense.is_empty() && !dense.contains(['<', '>']);
-        bare.then(|| MessageId::parse(&format!("<{dense}>"))).flatten()
+        bare.then(|| MessageId::parse(&format!("<{dense}>")))
+            .flatten()
     })
 }
 
 /// The Message-ID of the returned message or header (RFC 6522 §3, third part).
-fn returned_id(parts: &[OuterPart]) -> Option<MessageId> {
-    parts
-        .iter()
-        .filter(|part| {
-            matches!(
-                part.kind.as_str(),
-                "text/rfc822-headers" | "message/rfc822" | "message/global" | "message/global-headers"
-            )
-        })
-        .find_map(|part| first(&groups(&part.octets).into_iter().next()?, "message-id").and_then(id))
+fn returned_id(parts: &[(String, Vec<u8>)]) -> Option<MessageId> {
+    let returned = |kind: &str| {
+        matches!(
+            kind,
+            RETURNED_HEADERS | "message/rfc822" | "message/global" | "message/global-headers"
+        )
+    };
+    let (_, octets) = parts.iter().find(|(kind, _)| returned(kind))?;
+    let header = Header::read(&mut octets.as_slice()).ok()?;
+    let field = header.at_most_one("Message-ID").ok().flatten()?;
+    id(&field.value())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str =
+        "From: Bob <bob@b.example>\nTo: alice@a.example\nMessage-ID: <9@b.example>\n";
+    const FIELDS: &str = "Reporting-UA: x\nFinal-Recipient: rfc822;bob@b.example\n\
+        Original-Message-ID: <1.2@a.example>\n";
+
+    fn report(header: &str, kind: &str, fields: &str) -> String {
+        format!(
+            "{header}Content-Type: multipart/report; report-type=x; boundary=\"b\"\n\n\
+             --b\n\nwords\n--b\nContent-Type: {kind}\n\n{fields}\n--b--\n"
+        )
+        .replace('\n', "\r\n")
+    }
+
+    fn read(text: &str) -> Result<Report, ParseReportError> {
+        parse_stream(text.as_bytes())
+    }
+
+    fn read_mdn(header: &str, fields: &str) -> Result<Report, ParseReportError> {
+        read(&report(header, "message/disposition-notification", fields))
+    }
+
+    fn address(text: &str) -> Option<Address> {
+        Some(Address::parse(text).expect("parses"))
+    }
+
+    /// Whom, about what, what.
+    fn gist(report: &Report) -> (Option<Address>, Option<&str>, ReportKind) {
+        let [said] = report.recipients.as_slice() else {
+            panic!("one recipient: {report:?}");
+        };
+        let original = report.original.as_ref().map(MessageId::as_str);
+        (said.address.clone(), original, said.kind)
+    }
+
+    #[test]
+    fn the_variants_that_peers_send_all_read_the_same() {
+        let good = "Disposition: automatic-action/MDN-sent-automatically;processed\n";
+        let fields = |disposition: &str| format!("{FIELDS}{disposition}");
+        let cases = [
+            ("good", HEADER, fields(good)),
+            ("white_space_mdn", HEADER, fields(&good.replace(':', " :"))),
+            ("white_space_822", HEADER, fields(&format!(" {good}"))),
+            (
+                "extra_line_break_mdn",
+                HEADER,
+                fields(good).replace(": ", ":\n ").replace(';', ";\n\t"),
+            ),
+            (
+                "value on a line of its own",
+                HEADER,
+                fields(good).replace(": ", ":\n\n"),
+            ),
+            (
+                "extra_space_disposition",
+                HEADER,
+                fields(&good.replace(';', " ;   ")),
+            ),
+            (
+                "empty lines between fields",
+                HEADER,
+                fields(good).replace('\n', "\n\n"),
+            ),
+            (
+                "different_cases_822",
+                HEADER,
+                fields(good).to_ascii_uppercase(),
+            ),
+            (
+                "different_cases_822, header",
+                "fRoM: BOB@B.EXAMPLE\n",
+                fields(good).to_ascii_lowercase(),
+            ),
+            ("null_sender", "To: alice@a.example\n", fields(good)),
+            (
+                "different_sender",
+                "From: bob@b.example\nSender: other@x.example\n",
+                fields(good),
+            ),
+            (
+                "different_msgid",
+                "From: bob@b.example\nMessage-ID: <other@x.example>\n",
+                fields(good),
+            ),
+            (
+                "modifier",
+                HEADER,
+                fields(&good.replace("processed", "processed/warning")),
+            ),
+            (
+                "no type, brackets",
+                HEADER,
+                fields(good).replace("rfc822;bob@b.example", "<Bob@B.example>"),
+            ),
+            (
+                "name",
+                HEADER,
+                fields(good)
+                    .replace("rfc822;bob@", "RFC822 ; \"B; <ob\" <bob@")
+                    .replace("b.example\nOrig", "b.example>\nOrig"),
+            ),
+            (
+                "original only",
+                HEADER,
+                fields(good).replace("Final-", "Original-"),
+            ),
+            (
+                "id without brackets",
+                HEADER,
+                fields(good).replace(['<', '>'], ""),
+            ),
+            (
+                "id folded inside",
+                HEADER,
+                fields(good).replace("1.2@a", "1.2@\n a"),
+            ),
+            (
+                "missing optionals",
+                HEADER,
+                fields(good).replace("Reporting-UA: x\n", ""),
+            ),
+        ];
+        for (name, header, fields) in cases {
+            let report =
+                read_mdn(header, &fields).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let (whom, what, kind) = gist(&report);
+            assert_eq!(whom, address("bob@b.example"), "{name}");
+            assert_eq!(
+                what.map(str::to_ascii_lowercase).as_deref(),
+                Some("<1.2@a.example>"),
+                "{name}"
+            );
+            assert_eq!(kind, ReportKind::Processed, "{name}");
+            let has_from = header.to_ascii_lowercase().contains("from");
+            assert_eq!(report.from.is_some(), has_from, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_report_is_refused() {
+        let disposition = "Disposition: automatic-action/MDN-sent-automatically;";
+        for (name, text) in [
+            (
+                "missing_disposition",
+                report(HEADER, "message/disposition-notification", FIELDS),
+            ),
+            (
+                "empty",
+                report(
+                    HEADER,
+                    "message/disposition-notification",
+                    &format!("{FIELDS}{disposition}\n"),
+                ),
+            ),
+            (
+                "two that differ",
+                report(
+                    HEADER,
+                    "message/disposition-notification",
+                    &format!("{FIELDS}{disposition}processed\n{disposition}failed\n"),
+                ),
+            ),
+            ("other part", report(HEADER, "text/plain", FIELDS)),
+            (
+                "no recipient",
+                report(HEADER, "message/delivery-status", "Reporting-MTA: dns;x\n"),
+            ),
+            (
+                "not multipart",
+                "Content-Type: message/delivery-status\r\n\r\nAction: failed\r\n".to_owned(),
+            ),
+            ("nothing", String::new()),
+            (
+                "no boundary",
+                "Content-Type: multipart/report\r\n\r\n".to_owned(),
+            ),
+        ] {
+            assert!(read(&text).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_disposition_has_its_kind() {
+        use ReportKind as K;
+        for (word, kind) in [
+            ("processed", K::Processed),
+            ("Dispatched", K::Dispatched),
+            ("failed", K::Failed),
+            ("failure", K::Failed),
+            ("error", K::Failed),
+            ("denied", K::Failed),
+            ("processed/error", K::Failed),
+            ("dispatched/warning,Error", K::Failed),
+            ("displayed", K::Displayed),
+            ("displayed/error", K::Displayed),
+            ("deleted", K::Deleted),
+            ("processedish", K::Other),
+        ] {
+            let fields = format!("{FIELDS}Disposition: manual-action/MDN-sent-manually; {word}\n");
+            assert_eq!(
+                gist(&read_mdn(HEADER, &fields).expect(word)).2,
+                kind,
+                "{word}"
+            );
+        }
+        assert_eq!(disposition("processed"), Some(K::Processed));
+        assert_eq!(
+            disposition("automatic-action/MDN-sent-automatically"),
+            Some(K::Other)
+        );
+        assert_eq!(disposition(" ; "), None);
+    }
+
+    #[test]
+    fn the_extension_and_the_words_of_failure_are_kept() {
+        let fields = format!(
+            "{FIELDS}Disposition: a/b;failed\nX-Direct-Final-Destination-Delivery:\nFailure: no\n such\tbox\x07 {}\n",
+            "x".repeat(2_000)
+        );
+        let report = read_mdn(HEADER, &fields).expect("reads");
+        let [said] = report.recipients.as_slice() else {
+            panic!("one recipient")
+        };
+        assert!(said.final_delivery);
+        assert!(said.text.starts_with("no such box"), "{}", said.text);
+        assert_eq!(said.text.len(), TEXT_MAX);
+    }
+
+    const DSN: &str = "Reporting-MTA: dns;mx.b.example\nOriginal-Envelope-Id: token-1\n\n\
+        Final-Recipient: rfc822; bob@b.example\nAction: failed\nStatus: 5.1.1\n\
+        Diagnostic-Code: smtp; 550 no such user\n\n\
+        Final-Recipient: rfc822; carl@b.example\nACTION: Delayed (soon)\nStatus: 4.4.1\n\n\
+        Final-Recipient: rfc822; dora@b.example\nStatus: 5.2.2\n\n\
+        Final-Recipient: rfc822; emil@b.example\nAction: relayed\nStatus: 2.0.0\n";
+
+    #[test]
+    fn a_dsn_speaks_for_each_of_its_recipients() {
+        let text = report(HEADER, "message/delivery-status", DSN).replace(
+            "--b--",
+            "--b\r\nContent-Type: text/rfc822-headers\r\n\r\nSubject: x\r\nMESSAGE-ID:\r\n <1.2@a.example>\r\n\r\n--b--",
+        );
+        let report = read(&text).expect("reads");
+        assert!(!report.is_mdn);
+        assert_eq!(report.envelope_id.as_deref(), Some("token-1"));
+        assert_eq!(
+            report.original.as_ref().map(MessageId::as_str),
+            Some("<1.2@a.example>")
+        );
+        let said: Vec<_> = report
+            .recipients
+            .iter()
+            .map(|said| {
+                (
+                    said.address.as_ref().map(Address::written),
+                    said.kind,
+                    said.text.as_str(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            said,
+            [
+                (
+                    Some("bob@b.example"),
+                    ReportKind::Failed,
+                    "smtp; 550 no such user"
+                ),
+                (Some("carl@b.example"), ReportKind::Other, "4.4.1"),
+                (Some("dora@b.example"), ReportKind::Failed, "5.2.2"),
+                (Some("emil@b.example"), ReportKind::Other, "2.0.0"),
+            ]
+        );
+        let own = read(&text.replace(
+            "Original-Envelope-Id: token-1",
+            "X-Original-Message-ID: <7@a.example>",
+        ));
+        assert_eq!(
+            own.expect("reads").original.as_ref().map(MessageId::as_str),
+            Some("<7@a.example>")
+        );
+    }
+
+    #[test]
+    fn a_report_that_breaks_off_is_read_as_far_as_it_goes() {
+        let whole = report(HEADER, "message/delivery-status", DSN).replace(
+            "--b--",
+            "--b\r\nContent-Type: message/rfc822\r\n\r\nMessage-ID: <1.2@a.example>\r\n\r\nlong",
+        );
+        let report = read(&whole).expect("reads");
+        assert_eq!(report.recipients.len(), 4);
+        assert_eq!(
+            report.original.as_ref().map(MessageId::as_str),
+            Some("<1.2@a.example>")
+        );
+    }
+
+    #[test]
+    fn encoded_parts_are_decoded() {
+        let text = report(
+            HEADER,
+            "message/disposition-notification\nContent-Transfer-Encoding: quoted-printable",
+            &format!("{FIELDS}Disposition: a/b=3Bpro=\ncessed\n"),
+        );
+        assert_eq!(gist(&read(&text).expect("reads")).2, ReportKind::Processed);
+    }
+
+    #[test]
+    fn no_prefix_of_a_report_panics() {
+        let text = report(HEADER, "message/delivery-status", DSN);
+        for end in 0..text.len() {
+            let _ = parse_stream(text.as_bytes().get(..end).unwrap_or_default());
+        }
+    }
 }

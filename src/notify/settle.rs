@@ -33,29 +33,6 @@ pub enum Settlement {
     Nothing,
 }
 
-/// Which of the message's recipients a report speaks for. Final-Recipient decides if it names one of them; it is a hint only
-/// (ETT names the sender there), so next comes From of an MDN, and last the only recipient there is. Trust must then show
-/// that the signer is bound to whom this returns.
-pub fn speaks_for(report: &Report, tracked: &[Address]) -> Vec<Address> {
-    let named: Vec<Address> = tracked
-        .iter()
-        .filter(|leg| report.recipients.iter().any(|said| said.address.as_ref() == Some(leg)))
-        .cloned()
-        .collect();
-    if !named.is_empty() {
-        return named;
-    }
-    let author = report
-        .from
-        .as_ref()
-        .filter(|from| report.is_mdn && tracked.contains(from));
-    match (author, tracked) {
-        (Some(from), _) => vec![from.clone()],
-        (None, [only]) if report.recipients.len() == 1 => vec![only.clone()],
-        _ => Vec::new(),
-    }
-}
-
 /// Decides. The report's signer was found to be bound to `leg.recipient`, or the report brought our token back.
 pub fn settle(leg: &LegFacts, report: &Report) -> Settlement {
     let Some(said) = about(leg, report) else {
@@ -116,7 +93,9 @@ fn stage(leg: &LegFacts) -> Stage {
 fn open_leg(leg: &LegFacts, said: &ReportedRecipient) -> Settlement {
     match said.kind {
         // A second `processed` while `dispatched` is awaited tells nothing new; timers go on (B-015).
-        ReportKind::Processed if leg.state == LegState::Processed && leg.asked => Settlement::Nothing,
+        ReportKind::Processed if leg.state == LegState::Processed && leg.asked => {
+            Settlement::Nothing
+        }
         ReportKind::Processed => Settlement::Processed { close: !leg.asked },
         ReportKind::Dispatched => Settlement::Dispatched,
         ReportKind::Failed => Settlement::Failed {
@@ -129,7 +108,9 @@ fn open_leg(leg: &LegFacts, said: &ReportedRecipient) -> Settlement {
 
 fn final_leg(kind: ReportKind) -> Settlement {
     match kind {
-        ReportKind::Processed | ReportKind::Dispatched | ReportKind::Failed => Settlement::Late(kind),
+        ReportKind::Processed | ReportKind::Dispatched | ReportKind::Failed => {
+            Settlement::Late(kind)
+        }
         // B-018: no delivery notice; a person reads later than any timer.
         ReportKind::Displayed | ReportKind::Deleted => Settlement::PassOn,
         ReportKind::Other => Settlement::Nothing,
@@ -195,7 +176,12 @@ mod tests {
         };
         KINDS
             .into_iter()
-            .map(|kind| letter(&settle(&leg, &report(&[(Some("Bob@B.example"), kind)])), kind))
+            .map(|kind| {
+                letter(
+                    &settle(&leg, &report(&[(Some("Bob@B.example"), kind)])),
+                    kind,
+                )
+            })
             .collect()
     }
 
@@ -209,7 +195,9 @@ mod tests {
                 S::Queued | S::Relayed | S::Held => ("pdf>>-", "Pdf>>-", "lll>>-"),
                 S::Processed => ("-df>>-", "Pdf>>-", "lll>>-"),
                 S::Dispatched | S::Failed | S::Cancelled => ("lll>>-", "lll>>-", "lll>>-"),
-                S::Accepted | S::Undecided | S::Refused | S::Duplicate => ("------", "------", "------"),
+                S::Accepted | S::Undecided | S::Refused | S::Duplicate => {
+                    ("------", "------", "------")
+                }
                 S::Delivering | S::Delivered | S::Undeliverable | S::Settled => {
                     ("------", "------", "------")
                 }
@@ -246,22 +234,5 @@ mod tests {
             }
         );
         assert_eq!(settle(&eve, &both), Settlement::Nothing);
-    }
-
-    #[test]
-    fn a_wrong_final_recipient_falls_back_to_from_then_to_the_only_recipient() {
-        let [bob, carl] = ["bob@b.example", "carl@b.example"].map(address);
-        let both = [bob.clone(), carl.clone()];
-        let wrong = report(&[(Some("alice@a.example"), ReportKind::Processed)]);
-        assert_eq!(speaks_for(&wrong, &both), std::slice::from_ref(&bob));
-        let named = report(&[(Some("carl@b.example"), ReportKind::Processed)]);
-        assert_eq!(speaks_for(&named, &both), std::slice::from_ref(&carl));
-        let anonymous = Report {
-            from: None,
-            ..wrong.clone()
-        };
-        assert_eq!(speaks_for(&anonymous, &both), []);
-        assert_eq!(speaks_for(&anonymous, std::slice::from_ref(&carl)), [carl]);
-        assert_eq!(speaks_for(&wrong, &[]), []);
     }
 }
