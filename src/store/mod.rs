@@ -4,13 +4,15 @@
 
 mod at_rest;
 mod body;
+mod error;
 mod writer;
 
 use std::path::PathBuf;
 
 pub use at_rest::{KekError, KeyEncryptionKey};
 pub use body::{Bodies, Body, BodyError, BodyReader, BodyWriter};
-pub use writer::{Store, StoreError, Tx, Wake};
+pub use error::{Named, StoreError};
+pub use writer::{Store, Tx, Wake};
 
 /// Where things are kept.
 #[derive(Clone, Debug)]

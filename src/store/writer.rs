@@ -6,74 +6,15 @@ use std::sync::Arc;
 use sqlx::SqliteConnection;
 use tokio::sync::{Notify, broadcast};
 
-use crate::journal::{Entry, Fault};
+use crate::journal::Entry;
 use crate::world::{Timestamp, World};
 
-use super::{Bodies, Body, KeyEncryptionKey, Paths, Work};
+use super::{Bodies, Body, KeyEncryptionKey, Paths, StoreError, Work};
 
 /// The store. Cheap to clone; one a process (advisory lock beside the database).
 #[derive(Clone, Debug)]
 pub struct Store {
     _private: (),
-}
-
-/// Why the store said no.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Another process owns it.
-    #[error(
-        "{0} is in use by another carepost\n  do: use the running one (its admin.sock), or stop it first"
-    )]
-    InUse(String),
-    /// Written by a newer carepost.
-    #[error(
-        "the database has schema {found}, this carepost knows up to {known}\n  do: run the newer carepost again, or restore a backup from before the upgrade"
-    )]
-    Newer { found: i64, known: i64 },
-    /// No room.
-    #[error(
-        "no room left in the store: {0}\n  do: free space; mail is deferred with 452 until then"
-    )]
-    Full(String),
-    /// The disk or the database failed.
-    #[error("{name}: {source}\n  do: check the disk and the database file")]
-    Database {
-        name: &'static str,
-        source: sqlx::Error,
-    },
-    /// A row that this code cannot have written.
-    #[error("{name}: a row does not read back: {what}\n  do: report this; it is a mistake of ours")]
-    Row { name: &'static str, what: String },
-    /// A body.
-    #[error(transparent)]
-    Body(#[from] super::BodyError),
-    /// The writer is gone: the process is stopping.
-    #[error("the store is closing\n  do: try again")]
-    Closed,
-}
-
-impl StoreError {
-    /// Whose fault it is.
-    pub fn fault(&self) -> Fault {
-        match self {
-            Self::Full(_)
-            | Self::Closed
-            | Self::InUse(_)
-            | Self::Database { .. }
-            | Self::Body(_) => Fault::Later,
-            Self::Newer { .. } => Fault::Never,
-            Self::Row { .. } => Fault::Ours,
-        }
-    }
-}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(source: sqlx::Error) -> Self {
-        Self::Database {
-            name: "unnamed",
-            source,
-        }
-    }
 }
 
 /// What a commit wakes up.
