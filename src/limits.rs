@@ -216,3 +216,24 @@ pub const CORRESPONDENTS_MAX: i64 = 1_000;
 pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(7 * 86_400);
 /// Refused ciphertext is kept so long.
 pub const REFUSED_RETENTION: Duration = Duration::from_secs(14 * 86_400);
+
+// ---- admin ------------------------------------------------------------------------------------
+
+/// One request on admin.sock: a CSV of 100,000 addresses is 12 MB.
+pub const ADMIN_LINE_MAX: u64 = 32 * 1024 * 1024;
+/// Sessions on admin.sock at once: more than operators have hands.
+pub const ADMIN_SESSIONS_MAX: u32 = 16;
+/// How long a session on admin.sock may say nothing.
+pub const ADMIN_IDLE: Duration = Duration::from_secs(60);
+/// Wait after a failed accept on admin.sock (out of file descriptors): it may pass.
+pub const ADMIN_PAUSE: Duration = Duration::from_secs(1);
+/// Certificates in one anchor file; DirectTrust's whole bundle holds fewer.
+pub const ANCHORS_PER_FILE_MAX: usize = 1_000;
+/// Messages in one answer of `message list`.
+pub const MESSAGES_LISTED_MAX: u32 = 1_000;
+/// Journal rows of one message that are shown: 100 recipients with 50 events each.
+pub const TIMELINE_MAX: i64 = 5_000;
+/// Characters of a password that a person chose. NIST SP 800-63B §5.1.1.2 asks for 8; ours guard a mailbox open to the Internet.
+pub const PASSWORD_LENGTH_MIN: usize = 12;
+/// One readiness check.
+pub const HEALTH_CHECK_TIMEOUT: Duration = Duration::from_secs(5);

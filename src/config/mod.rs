@@ -3,6 +3,8 @@
 
 mod checked;
 mod file;
+mod known;
 
 pub use checked::{Config, ConfigError, Limits, ListenerConfig, ListenerTls};
-pub use file::load;
+pub use file::{load, parse};
+pub use known::{Fill, template};
