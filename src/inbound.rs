@@ -103,7 +103,7 @@ async fn again_after_crash(gateway: &Arc<Gateway>, lease: Lease) -> Result<(), S
     gateway
         .store
         .write("inbound::again_after_crash", move |tx| {
-            Box::pin(async move { jobs::retry_at(tx, &lease, due, "carepost stopped while opening it").await })
+            Box::pin(async move { jobs::retry_at(tx, lease, due, "carepost stopped while opening it").await })
         })
         .await
         .map(|_| ())
@@ -115,7 +115,7 @@ async fn hold_poison(gateway: &Arc<Gateway>, accepted: &Accepted, lease: Lease) 
         .store
         .write("inbound::hold_poison", move |tx| {
             Box::pin(async move {
-                if jobs::hold(tx, &lease, Reason::Poison.code()).await? {
+                if jobs::hold(tx, lease, Reason::Poison.code()).await? {
                     let event = Event::Held { reason: Reason::Poison, detail: String::new() };
                     tx.record(Entry::message(&tenant, id, event));
                 }
@@ -137,7 +137,7 @@ async fn refuse_all(
         .store
         .write("trust::commit_unopenable", move |tx| {
             Box::pin(async move {
-                verdict::commit_unopenable(tx, &lease, &recipients, reason, &detail).await
+                verdict::commit_unopenable(tx, lease, &recipients, reason, &detail).await
             })
         })
         .await
@@ -264,7 +264,7 @@ async fn commit(
     let committed = gateway
         .store
         .write("trust::commit", move |tx| {
-            Box::pin(async move { verdict::commit(tx, &lease, &facts, verdicts).await })
+            Box::pin(async move { verdict::commit(tx, lease, &facts, verdicts).await })
         })
         .await?;
     if let Some(committed) = committed {
@@ -358,7 +358,7 @@ async fn commit_delivery(
     let relays = gateway
         .store
         .write("deliver::commit", move |tx| {
-            Box::pin(async move { deliver::sql::commit(tx, &lease, &recipient, attempt, report).await })
+            Box::pin(async move { deliver::sql::commit(tx, lease, &recipient, attempt, report).await })
         })
         .await?;
     for (lease, waiting) in relays.into_iter().flatten() {
@@ -378,7 +378,7 @@ async fn give_up(
     gateway
         .store
         .write("deliver::give_up", move |tx| {
-            Box::pin(async move { deliver::sql::commit(tx, &lease, &recipient, attempt, None).await })
+            Box::pin(async move { deliver::sql::commit(tx, lease, &recipient, attempt, None).await })
         })
         .await
         .map(|_| ())
@@ -411,7 +411,7 @@ async fn deliver_notice(
     gateway
         .store
         .write("deliver::commit_notice", move |tx| {
-            Box::pin(async move { deliver::sql::commit(tx, &lease, &recipient, attempt, None).await })
+            Box::pin(async move { deliver::sql::commit(tx, lease, &recipient, attempt, None).await })
         })
         .await
         .map(|_| ())
@@ -494,7 +494,7 @@ async fn report(
         .store
         .write("notify::commit_report", move |tx| {
             Box::pin(async move {
-                let Some(committed) = verdict::commit(tx, &lease, &facts, verdicts).await? else {
+                let Some(committed) = verdict::commit(tx, lease, &facts, verdicts).await? else {
                     return Ok(None);
                 };
                 let mut notices = Vec::new();
@@ -604,7 +604,7 @@ async fn clear_dsn(
         .store
         .write("notify::clear_dsn", move |tx| {
             Box::pin(async move {
-                if !jobs::done(tx, &lease).await? {
+                if !jobs::done(tx, lease).await? {
                     return Ok(Vec::new());
                 }
                 let mut notices = Vec::new();

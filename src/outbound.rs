@@ -160,7 +160,8 @@ impl Attempt {
             return self.hand_over(gateway, snapshot, lease, draft, sealed).await;
         }
         let token = TrackingId::new(&gateway.world).to_string();
-        for (recipient, outcome) in gateway.relay.relay(&sealed, &domain, &token).await {
+        let envid = (draft.kind == DraftKind::Message).then_some(token.as_str());
+        for (recipient, outcome) in gateway.relay.relay(&sealed, &domain, envid).await {
             match outcome {
                 Outcome::Relayed { host, tls, reply } => {
                     self.results.push((recipient, Result4::Relayed { host, tls, reply }));
@@ -197,7 +198,7 @@ impl Attempt {
             .write("relay::hand_over", move |tx| {
                 Box::pin(async move {
                     let commit = relaying::Commit { draft: &draft, token: "", trail, results, next };
-                    let notices = relaying::commit(tx, &lease, commit, &post).await?;
+                    let notices = relaying::commit(tx, lease, commit, &post).await?;
                     if notices.is_some() {
                         spool::insert(tx, &envelope, &tenant, &body, Start::Queued).await?;
                     }
@@ -225,7 +226,7 @@ impl Attempt {
             .write("relay::commit", move |tx| {
                 Box::pin(async move {
                     let commit = relaying::Commit { draft: &draft, token: &token, trail, results, next };
-                    relaying::commit(tx, &lease, commit, &post).await
+                    relaying::commit(tx, lease, commit, &post).await
                 })
             })
             .await?;
@@ -299,10 +300,9 @@ async fn judge(
     let (snapshot, recipient) = (Arc::clone(snapshot), recipient.clone());
     let (from, is_report) = (draft.from.clone(), draft.kind == DraftKind::Mdn);
     let now = gateway.world.now();
-    let side = if is_report { trust::Side::Either } else { trust::Side::Outbound };
     gateway
         .compute(move || {
-            trust::judge_recipient(&recipient, &found, &from, side, &snapshot.anchors, &Evidence::default(), now)
+            trust::judge_recipient(&recipient, &found, &from, is_report, &snapshot.anchors, &Evidence::default(), now)
         })
         .await
         .unwrap_or_else(|| {

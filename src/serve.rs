@@ -77,7 +77,7 @@ impl Gateway {
         let resolver = Resolver::new(&settings, world.clone())?;
         let tls = ClientContext::new(config.tls_ca_file.as_deref())?;
         let hostname = config.hostname.clone();
-        let edge = Edge { world: world.clone(), hostname: hostname.clone(), tls: tls.clone() };
+        let edge = Edge::new(world.clone(), resolver.clone(), hostname.clone(), tls.clone());
         let relay = Relay::new(world.clone(), resolver.clone(), hostname, config.relay_port, tls);
         let gateway = Arc::new(Self {
             world,
@@ -165,7 +165,7 @@ impl Gateway {
     /// [`StoreError`].
     pub async fn drop_job(&self, lease: Lease) -> Result<(), StoreError> {
         self.store
-            .write("queue::drop_job", move |tx| Box::pin(async move { jobs::done(tx, &lease).await }))
+            .write("queue::drop_job", move |tx| Box::pin(async move { jobs::done(tx, lease).await }))
             .await
             .map(|_| ())
     }
@@ -335,6 +335,7 @@ pub async fn start(config: Config, world: World, stop: watch::Receiver<bool>) ->
         hostname: gateway.config.hostname.clone(),
         limits: gateway.config.limits.clone(),
         tls,
+        guard: listener::Guard::new(&gateway.config.limits),
         gate: Arc::new(Door(Arc::clone(&gateway))),
     };
     let (mut tasks, mut ports) = (Vec::new(), Vec::new());
@@ -350,9 +351,11 @@ pub async fn start(config: Config, world: World, stop: watch::Receiver<bool>) ->
         let listener = Listener { port, kind: wanted.kind, tls: wanted.tls };
         tasks.push(tokio::spawn(listener::serve(node.clone(), listener, stop.clone())));
     }
-    let handle = admin::Handle::new(Arc::clone(&gateway));
-    tasks.push(admin::start_socket(handle.clone(), stop.clone()).await?);
-    tasks.push(admin::start_health(handle, stop.clone()).await?);
+    let facts = Arc::new(gateway.config.clone());
+    let handle = admin::Handle::new(gateway.store.clone(), facts, Some(gateway.resolver.clone()));
+    let (socket, health) = (gateway.config.admin_socket.clone(), gateway.config.health);
+    tasks.push(admin::serve_socket(handle.clone(), socket, stop.clone()).await?);
+    tasks.push(admin::serve_health(handle, health, stop.clone()).await?);
     tasks.push(tokio::spawn(Arc::clone(&gateway).drive_snapshots(stop.clone())));
     tasks.push(tokio::spawn(Arc::clone(&gateway).drive_queue(stop.clone())));
     tasks.push(tokio::spawn(Arc::clone(&gateway).drive_answers(stop)));

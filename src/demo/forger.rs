@@ -15,7 +15,7 @@ use crate::envelope::{Address, MessageId, TrackingId};
 use crate::seal::{self, Suite};
 use crate::store::Bodies;
 use crate::trust::{
-    AnchorSet, Anchors, Certificate, DomainTrust, Evidence, Profile, RecipientJudgment, Side, judge_recipient,
+    AnchorSet, Anchors, Certificate, DomainTrust, Evidence, Profile, RecipientJudgment, judge_recipient,
 };
 use crate::world::World;
 
@@ -89,7 +89,7 @@ fn judged(
     let anchors = Anchors::new(HashMap::from([(from.domain().to_owned(), trust)]));
     let found = [parse(&forgery.victim.certificate)?];
     let evidence = Evidence::default();
-    match judge_recipient(to, &found, from, Side::Outbound, &anchors, &evidence, world.now()) {
+    match judge_recipient(to, &found, from, false, &anchors, &evidence, world.now()) {
         RecipientJudgment::Trusted(recipient) => Ok(recipient),
         other => Err(format!("the demo's forger cannot encrypt for its victim: {other:?}")),
     }

@@ -417,7 +417,7 @@ fn attachment(message: &[u8]) -> Option<Vec<u8>> {
     while let Some(mut part) = parts.next_part().ok()? {
         let header = Header::read(&mut part).ok()?;
         let named = header.disposition().ok().flatten().is_some_and(|found| found.filename() == Some(FILE_NAME));
-        let encoding = header.transfer_encoding().ok()?.unwrap_or(TransferEncoding::SevenBit);
+        let encoding = header.transfer_encoding().ok()?.unwrap_or(TransferEncoding::Identity);
         let mut octets = Vec::new();
         encoding.decode(part).read_to_end(&mut octets).ok()?;
         if named {

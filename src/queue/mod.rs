@@ -2,6 +2,7 @@
 //! Never decides what a failed attempt means: that is its driver's.
 
 mod lease;
+pub mod legs;
 pub mod operator;
 mod schedule;
 pub mod sql;
@@ -10,7 +11,7 @@ pub mod sql;
 mod tests;
 
 use crate::envelope::TrackingId;
-use crate::world::Timestamp;
+use crate::world::{Timestamp, World};
 
 pub use lease::Lease;
 pub(crate) use lease::Returns;
@@ -56,4 +57,27 @@ pub struct Job {
     pub destination: String,
     pub expires_at: Timestamp,
     pub created_at: Timestamp,
+}
+
+impl Job {
+    /// A new job that lives for `life`; the caller fills in recipient and destination.
+    pub fn new(
+        tenant: &str,
+        kind: JobKind,
+        message: TrackingId,
+        now: Timestamp,
+        life: std::time::Duration,
+        world: &World,
+    ) -> Self {
+        Self {
+            id: TrackingId::new(world).to_string(),
+            tenant: tenant.to_owned(),
+            kind,
+            message,
+            recipient_key: String::new(),
+            destination: String::new(),
+            expires_at: now.plus(life),
+            created_at: now,
+        }
+    }
 }

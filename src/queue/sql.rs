@@ -6,6 +6,7 @@
 use sqlx::SqliteConnection;
 
 use crate::limits::{LEASE, RETRY_BROKEN_OFF};
+use crate::envelope::TrackingId;
 use crate::store::{Named, Store, StoreError, Tx, Wake};
 use crate::world::Timestamp;
 
@@ -195,7 +196,7 @@ pub(crate) async fn free_dead_leases(
 pub async fn next_due(store: &Store) -> Result<Option<Timestamp>, StoreError> {
     let read = store.read("job-next-due", |conn| {
         Box::pin(async move {
-            sqlx::query_scalar("SELECT MIN(due_at) FROM job WHERE state = 'ready'")
+            sqlx::query_scalar("SELECT MIN(due_at) FROM job WHERE state = 'ready' AND lease_token IS NULL")
                 .fetch_one(conn)
                 .await
                 .named("job-next-due")
@@ -242,6 +243,37 @@ pub async fn retry_at(
     .named("job-retry")?;
     tx.wake(Wake::Queue);
     Ok(settled(tx, lease, result.rows_affected()))
+}
+
+/// As [`retry_at`], and the count of attempts starts again: what was done came to an end, and more is to come.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn retry_afresh(tx: &mut Tx, lease: Lease, due: Timestamp) -> Result<bool, StoreError> {
+    sqlx::query("UPDATE job SET attempt = 0 WHERE id = $1 AND lease_token = $2")
+        .bind(&lease.job().id)
+        .bind(lease.token())
+        .execute(tx.conn())
+        .await
+        .named("job-afresh")?;
+    retry_at(tx, lease, due, "").await
+}
+
+/// Removes a message's relay jobs that have no recipient left to send to. One that is worked on ends by itself.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn withdraw_idle(tx: &mut Tx, message: TrackingId) -> Result<(), StoreError> {
+    sqlx::query(
+        "DELETE FROM job WHERE message_id = $1 AND kind = 'relay' AND lease_token IS NULL AND NOT EXISTS \
+            (SELECT 1 FROM leg WHERE leg.message_id = $1 AND leg.state = 'queued' \
+                AND leg.recipient_key LIKE '%@' || job.destination)",
+    )
+    .bind(message.to_string())
+    .execute(tx.conn())
+    .await
+    .named("job-withdraw")?;
+    Ok(())
 }
 
 /// Holds it until an operator releases it. False as for [`done`].

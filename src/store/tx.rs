@@ -85,6 +85,16 @@ impl Tx {
         self.now
     }
 
+    /// The clock and the rest.
+    pub fn world(&self) -> &crate::world::World {
+        &self.shared.world
+    }
+
+    /// Where bodies are made.
+    pub fn bodies(&self) -> &super::Bodies {
+        &self.shared.bodies
+    }
+
     /// The node's name.
     pub fn node(&self) -> &str {
         &self.shared.node

@@ -11,9 +11,10 @@ mod extensions;
 mod judge;
 mod name;
 mod path;
+pub mod verdict;
 mod tlv;
 
-pub use anchors::{AnchorId, AnchorSet, Anchors, Direction, Profile};
+pub use anchors::{AnchorId, AnchorSet, Anchors, Direction, DomainTrust, Profile};
 pub use binding::{Binding, binding, binds};
 pub use certificate::{Certificate, CertificateError, KeyUsage};
 pub use judge::{
