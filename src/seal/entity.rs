@@ -9,7 +9,7 @@ use crate::certs::Identity;
 use crate::cms::{self, CmsError, Identifier};
 use crate::crypto::{Digest, DigestAlgorithm};
 use crate::journal::Reason;
-use crate::mime::{Base64Lines, Header};
+use crate::mime::{Base64Lines, Field, Header};
 use crate::store::Body;
 use crate::world::World;
 
@@ -52,12 +52,12 @@ impl<'b> Message<'b> {
         }
         let mut inner = Vec::with_capacity(header.octets().len());
         for field in header.fields().filter(|field| !field.is("Bcc")) {
-            inner.extend(field.raw());
+            push_field(field, &mut inner);
         }
         inner.extend(b"\r\n");
         let mut outer = Vec::new();
         for field in OUTER_FIELDS.iter().flat_map(|name| header.all(name)) {
-            outer.extend(field.raw());
+            push_field(field, &mut outer);
         }
         Ok(Self {
             body,
@@ -84,6 +84,14 @@ impl<'b> Message<'b> {
             let taken = chunk.len();
             rest.consume(taken);
         }
+    }
+}
+
+/// A header that ends with the stream may lack its last line end.
+fn push_field(field: Field<'_>, out: &mut Vec<u8>) {
+    out.extend(field.raw());
+    if !field.raw().ends_with(b"\n") {
+        out.extend(b"\r\n");
     }
 }
 
@@ -153,7 +161,7 @@ pub(super) fn sign<'b>(
     })
 }
 
-/// 256 random bits in the characters of RFC 2046 §5.1.1, so that no content holds it. `=_` occurs in no transfer encoding.
+/// 192 random bits in the characters of RFC 2046 §5.1.1, so that no content holds it. `=_` occurs in no transfer encoding.
 fn boundary(world: &World) -> String {
     let random: [u8; 24] = world.random();
     let digits: String = random.iter().map(|octet| format!("{octet:02x}")).collect();
