@@ -80,8 +80,10 @@ async fn done(store: &Store, lease: Lease) -> bool {
 }
 
 async fn retry_at(store: &Store, lease: Lease, due: Timestamp) -> bool {
-    let work = move |tx| -> Work<'_, bool> { Box::pin(sql::retry_at(tx, lease, due, "busy")) };
-    write(store, work).await
+    write(store, move |tx| {
+        Box::pin(async move { sql::retry_at(tx, lease, due, "busy").await })
+    })
+    .await
 }
 
 #[tokio::test]
@@ -142,8 +144,10 @@ async fn a_job_put_with_its_lease_is_nobody_elses() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = open(dir.path()).await;
     let message = put_jobs(&store, 0).await;
-    let work = move |tx| -> Work<'_, Lease> { Box::pin(sql::put_leased(tx, new_job(message, 0))) };
-    let own = write(&store, work).await;
+    let own = write(&store, move |tx| {
+        Box::pin(sql::put_leased(tx, new_job(message, 0)))
+    })
+    .await;
     assert_eq!(own.attempt(), 1);
     assert!(lease(&store, 1).await.is_empty());
     assert!(done(&store, own).await);

@@ -96,7 +96,8 @@ fn hold_writer(
                 Ok(())
             })
         });
-        work.await.expect("held");
+        // It shares the fate of its commit, which some tests make fail.
+        let _ = work.await;
     });
     (go, held)
 }
@@ -215,14 +216,14 @@ async fn a_full_database_refuses_everyone_in_the_commit_and_goes_on_when_there_i
         "{:?}",
         results[1]
     );
-    // Whoever was told "kept" is kept, and nobody else.
-    let mut expected = vec!["before".to_owned()];
-    for (name, result) in [("same commit", &results[0]), ("after it", &results[2])] {
-        if result.is_ok() {
-            expected.push(name.to_owned());
-        }
-    }
-    assert_eq!(keys(&store).await, expected);
+    // SQLite rolls back everything, so everyone who was in it is told.
+    assert!(
+        matches!(results[0], Err(StoreError::Full(_))),
+        "{:?}",
+        results[0]
+    );
+    assert!(results[2].is_ok(), "{:?}", results[2]);
+    assert_eq!(keys(&store).await, ["before", "after it"]);
     put_setting(&store, "later").await.expect("goes on");
     assert_eq!(
         crate::journal::sql::verify(&store).await.expect("checked"),

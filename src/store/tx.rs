@@ -209,7 +209,16 @@ impl Tx {
     /// Waits until the blobs of this group are on the disk.
     pub(super) async fn synced(&mut self) -> Result<(), StoreError> {
         for sync in self.syncs.drain(..) {
-            sync.await.map_err(|_| StoreError::Closed)??;
+            sync.await
+                .map_err(|_| StoreError::Closed)?
+                .map_err(|error| match &error {
+                    BodyError::Io { source, .. }
+                        if source.kind() == std::io::ErrorKind::StorageFull =>
+                    {
+                        StoreError::Full(error.to_string())
+                    }
+                    _ => StoreError::Body(error),
+                })?;
         }
         Ok(())
     }

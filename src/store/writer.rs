@@ -48,6 +48,8 @@ pub(super) struct Ran {
 enum Fate {
     Commit,
     RollBack,
+    /// As `RollBack`, and SQLite may have rolled back everything already.
+    Full,
 }
 
 /// Answers the caller, who learns first of all whether the commit failed.
@@ -71,6 +73,7 @@ where
             let result = unwinding(name, work, tx).await;
             let fate = match &result {
                 Ok(_) => Fate::Commit,
+                Err(StoreError::Full(_)) => Fate::Full,
                 Err(_) => Fate::RollBack,
             };
             let reply = move |commit: Result<(), StoreError>| {
@@ -324,7 +327,10 @@ impl Group {
             return Ok(());
         }
         tx.rewind(mark);
-        self.undo(tx).await
+        self.undo(tx).await.map_err(|error| match ran.fate {
+            Fate::Full => StoreError::Full("the commit was rolled back".into()),
+            Fate::Commit | Fate::RollBack => error,
+        })
     }
 
     async fn enter(&mut self, tx: &mut Tx) -> Result<(), StoreError> {
