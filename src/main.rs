@@ -1,3 +1,6 @@
 //! Parse arguments, run one verb, exit code.
+#![forbid(unsafe_code)]
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    carepost::cli::main()
+}

@@ -1,10 +1,12 @@
-//! `cert import|list`.
+//! `cert import|list`, and the DNS records that publish our certificates.
 
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::certs::{self, IdentityRow};
 use crate::crypto::issue::{self, KeyFile};
 use crate::journal::Actor;
+use crate::store::Named;
 
 use super::{CertImport, Failure, Handle, decode, exit, usage};
 
@@ -50,4 +52,57 @@ fn read_pem(certificates: &[u8], key: &[u8]) -> Result<KeyFile, String> {
 
 pub async fn list(handle: &Handle) -> Result<Vec<IdentityRow>, Failure> {
     Ok(certs::list_identities(&handle.store).await?)
+}
+
+/// One CERT record in zone-file form (RFC 4398 §2.2).
+#[derive(Debug, Serialize)]
+pub struct Record {
+    pub name: String,
+    pub record: String,
+}
+
+/// What to publish: the certificates that senders may encrypt for.
+pub async fn records(handle: &Handle) -> Result<Vec<Record>, Failure> {
+    let rows: Vec<(String, Option<String>, Vec<u8>)> = handle
+        .store
+        .read("certs::records", |conn| {
+            Box::pin(async move {
+                sqlx::query_as(
+                    "SELECT domain, address_key, certificate FROM identity WHERE state = 'active' ORDER BY domain, id",
+                )
+                .fetch_all(conn)
+                .await
+                .named("certs::records")
+            })
+        })
+        .await?;
+    Ok(rows
+        .iter()
+        .map(|(domain, address, der)| record(domain, address.as_deref(), der))
+        .collect())
+}
+
+/// An address-bound certificate is published at the address with its @ as a dot (C-001; dots of the local part separate labels
+/// too, C-004), a domain-bound one at the domain.
+fn record(domain: &str, address: Option<&str>, der: &[u8]) -> Record {
+    let name = format!("{}.", address.unwrap_or(domain).replace('@', "."));
+    // Type 1 is PKIX; the key tag and the algorithm are 0: no DNSSEC key is meant (RFC 4398 §2.1).
+    let record = format!(
+        "{name} 3600 IN CERT PKIX 0 0 {}",
+        base64_simd::STANDARD.encode_to_string(der)
+    );
+    Record { name, record }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_published_where_senders_ask() {
+        let domain = record("d.example", None, b"abc");
+        assert_eq!(domain.record, "d.example. 3600 IN CERT PKIX 0 0 YWJj");
+        let address = record("d.example", Some("a.b@d.example"), b"abc");
+        assert_eq!(address.name, "a.b.d.example.");
+    }
 }

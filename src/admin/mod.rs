@@ -30,6 +30,7 @@ use crate::store::{Store, StoreError};
 use crate::trust::Anchors;
 use crate::world::World;
 
+pub(crate) use check::DEMO_CA;
 pub use check::Item;
 pub use health::{Check, Health, health};
 pub use http::serve_health;
@@ -66,6 +67,11 @@ impl Handle {
             resolver,
             loaded: Arc::default(),
         }
+    }
+
+    /// Commits what waits and closes the store.
+    pub async fn close(&self) {
+        self.store.close().await;
     }
 
     fn world(&self) -> &World {
@@ -123,6 +129,7 @@ pub async fn run(handle: &Handle, actor: Actor, request: Request) -> Result<Valu
         R::AnchorRm(asked) => answer(anchors::remove(handle, actor, asked).await?),
         R::CertImport(asked) => answer(certs::import(handle, actor, asked).await?),
         R::CertList => answer(certs::list(handle).await?),
+        R::CertRecords => answer(certs::records(handle).await?),
         R::MessageList(asked) => answer(messages::list(handle, asked).await?),
         R::MessageShow(asked) => answer(messages::show(handle, asked).await?),
         R::MessageCancel(asked) => answer(messages::cancel(handle, actor, asked).await?),

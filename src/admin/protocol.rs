@@ -57,6 +57,7 @@ pub enum Request {
     AnchorRm(AnchorRm),
     CertImport(CertImport),
     CertList,
+    CertRecords,
     MessageList(MessageList),
     MessageShow(MessageShow),
     MessageCancel(MessageCancel),
@@ -181,8 +182,9 @@ impl From<StoreError> for Failure {
         let code = match &error {
             StoreError::InUse(_) | StoreError::Full(_) | StoreError::Closed => exit::TEMPFAIL,
             StoreError::Newer { .. } => exit::CONFIG,
+            StoreError::Path { .. } => exit::CANT_CREATE,
             StoreError::Database { .. } | StoreError::Body(_) => exit::UNAVAILABLE,
-            StoreError::Row { .. } => exit::FAILED,
+            StoreError::Row { .. } | StoreError::Panicked { .. } => exit::FAILED,
         };
         Self::of(code, &error.to_string())
     }

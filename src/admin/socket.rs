@@ -140,11 +140,7 @@ async fn read_line(reader: &mut (impl AsyncBufReadExt + Unpin)) -> io::Result<Op
     }
 }
 
-async fn answer(
-    handle: &Handle,
-    actor: &Actor,
-    line: &[u8],
-) -> Result<serde_json::Value, Failure> {
+async fn answer(handle: &Handle, actor: &Actor, line: &[u8]) -> Result<serde_json::Value, Failure> {
     let request: Request = serde_json::from_slice(line).map_err(|error| {
         usage(
             format!("the request is not understood: {error}"),
@@ -188,7 +184,10 @@ mod tests {
         drop(bind(&path).expect("binds"));
         assert!(UnixStream::connect(&path).await.is_err(), "stale");
         let _listener = bind(&path).expect("binds again");
-        let mode = std::fs::metadata(&path).expect("there").permissions().mode();
+        let mode = std::fs::metadata(&path)
+            .expect("there")
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
         assert!(UnixStream::connect(&path).await.is_ok());
     }
@@ -196,7 +195,10 @@ mod tests {
     #[tokio::test]
     async fn a_line_without_an_end_is_no_request() {
         let mut whole: &[u8] = b"{}\nrest";
-        assert_eq!(read_line(&mut whole).await.expect("reads"), Some(b"{}".to_vec()));
+        assert_eq!(
+            read_line(&mut whole).await.expect("reads"),
+            Some(b"{}".to_vec())
+        );
         assert_eq!(read_line(&mut whole).await.expect("reads"), None);
     }
 }
