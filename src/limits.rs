@@ -170,6 +170,8 @@ pub const EDGE_LIFE_ASKED: Duration = Duration::from_secs(3_000);
 pub const EDGE_LIFE: Duration = Duration::from_secs(86_400);
 /// Undecided trust waits so long for evidence.
 pub const UNDECIDED_WAIT: Duration = Duration::from_secs(1_800);
+/// Recipients of one sender that a report may speak for, looked at newest first. A busy clinic writes to a few hundred.
+pub const CORRESPONDENTS_MAX: i64 = 1_000;
 /// Duplicates are recognised so long (B-030).
 pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(7 * 86_400);
 /// Refused ciphertext is kept so long.

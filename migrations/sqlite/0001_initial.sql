@@ -140,8 +140,10 @@ CREATE TABLE message (
     ret         TEXT,
     body_type   TEXT,
     message_id  TEXT,                          -- RFC 5322 Message-ID octets, once known
-    sender_key  TEXT,                          -- From, once known
-    about       TEXT,                          -- a report made here: the message it reports on
+    sender      TEXT,                          -- From as written, once known
+    sender_key  TEXT,                          -- From, what is compared
+    about       TEXT,                          -- a report or notice made here: the message it is about
+    hint        BLOB,                          -- a report made here: DER of a certificate that serves if none is published
     size        BIGINT NOT NULL,
     body_id     TEXT,                          -- NULL after purge
     digest      TEXT,                          -- SHA-256 of what was opened (in) or of the draft (out), hex

@@ -11,4 +11,5 @@ pub use cipher::{ContentCipher, Decryptor, Encryptor};
 pub use digest::{Digest, DigestAlgorithm, sha256};
 pub use key::{
     CryptoError, Curve, KeyTransport, PrivateKey, PublicKey, Secret, SignatureAlgorithm,
+    rejects_implicitly,
 };

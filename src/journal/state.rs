@@ -99,6 +99,11 @@ impl Answer {
             Self::Failed => "failed",
         }
     }
+
+    /// Reads [`Answer::word`] back.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Delivered, Self::Failed].into_iter().find(|answer| answer.word() == word)
+    }
 }
 
 /// Whose fault an error is, hence what happens next.
