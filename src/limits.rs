@@ -93,6 +93,14 @@ pub const JOURNAL_ROWS_READ_MAX: i64 = 10_000;
 pub const HEADER_OCTETS_MAX: usize = 256 * 1024;
 /// Header fields of one entity.
 pub const HEADER_FIELDS_MAX: usize = 1_000;
+/// Parameters of one Content-Type or Content-Disposition; no mail seen has more than 8.
+pub const MIME_PARAMETERS_MAX: usize = 64;
+/// Octets of white space after a boundary on its line (RFC 2046 §5.1.1 transport-padding; RFC 5322 §2.1.1 line length).
+pub const BOUNDARY_PADDING_MAX: usize = 998;
+/// Longest line that may be sent, without CRLF. RFC 5322 §2.1.1.
+pub const LINE_OCTETS_MAX: usize = 998;
+/// Mailboxes of one address field; RFC 5321 transactions of 100 recipients with room for groups.
+pub const MAILBOXES_MAX: usize = 1_000;
 /// MIME nesting. Postfix `mime_nesting_limit` is 100; no referral seen is deeper than 6.
 pub const MIME_DEPTH_MAX: usize = 20;
 /// Parts of one message.
