@@ -43,6 +43,8 @@ pub const AUTH_FAILURES_PER_CLIENT_MAX: u32 = 100;
 pub const AUTH_WINDOW: Duration = Duration::from_secs(900);
 /// argon2id verifications at once: 19 MiB each (OWASP parameters).
 pub const PASSWORD_CHECKS_AT_ONCE: usize = 2;
+/// Right passwords remembered until the next change of the directory; 32 octets each.
+pub const PASSWORDS_REMEMBERED_MAX: usize = 10_000;
 /// Free octets on the store's file system below which mail is deferred with 452. Postfix `queue_minfree` habit: 1.5 × the largest message.
 pub const FREE_OCTETS_MIN: u64 = 192 * 1024 * 1024;
 /// Free inodes below which mail is deferred with 452.
@@ -109,6 +111,8 @@ pub const MIME_PARTS_MAX: usize = 1_000;
 pub const SIGNATURE_OCTETS_MAX: usize = 1024 * 1024;
 /// Octets of everything in an EnvelopedData before its content.
 pub const ENVELOPE_HEAD_MAX: usize = 256 * 1024;
+/// Octets of a report (MDN, DSN) that are read; a returned message may follow after them.
+pub const REPORT_OCTETS_MAX: usize = 1024 * 1024;
 /// ASN.1 nesting.
 pub const ASN1_DEPTH_MAX: usize = 32;
 /// RecipientInfos of one message: as many as recipients.
