@@ -9,6 +9,8 @@ use crate::admin::{Failure, exit};
 use crate::config::Config;
 use crate::store::KeyEncryptionKey;
 
+use crate::world::World;
+
 use super::Desk;
 
 pub async fn run(desk: &Desk) -> Result<(), Failure> {
@@ -25,7 +27,7 @@ pub async fn run(desk: &Desk) -> Result<(), Failure> {
         )
     })?;
     tokio::spawn(obey(signals, say));
-    crate::serve::run(config, stop)
+    crate::serve::run(config, World::real(), stop)
         .await
         .map_err(|text| Failure::of(code_of(&text), &text))
 }
