@@ -7,6 +7,8 @@ mod anchor;
 mod cert;
 mod check;
 mod connect;
+#[cfg(feature = "demo")]
+mod demo;
 mod domain;
 mod health;
 mod init;
@@ -44,6 +46,9 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Watch a referral travel between two gateways on this machine, every claim checked
+    #[cfg(feature = "demo")]
+    Demo(demo::Demo),
     /// Make a new gateway: configuration, keys, store
     Init(init::Init),
     /// Say what still blocks real mail
@@ -172,6 +177,8 @@ impl Arguments {
             json: self.json,
         };
         match self.verb {
+            #[cfg(feature = "demo")]
+            Verb::Demo(verb) => return verb.run().await,
             Verb::Init(verb) => verb.run(&desk).await?,
             Verb::Check => return check::run(&desk).await,
             Verb::Serve => serve::run(&desk).await?,

@@ -25,7 +25,7 @@ pub struct Side {
     pub name: &'static str,
     /// `direct.alpha.test`
     pub domain: &'static str,
-    /// `gw.alpha.test`
+    /// `gw.direct.alpha.test`: within the domain, so that one zone holds all
     pub hostname: &'static str,
 }
 

@@ -26,8 +26,8 @@ use gateways::{Plan, Ports, Side, Site};
 use tap::Tap;
 use watch::Watcher;
 
-const ALPHA: Side = Side { name: "alpha", domain: "direct.alpha.test", hostname: "gw.alpha.test" };
-const BETA: Side = Side { name: "beta", domain: "direct.beta.test", hostname: "gw.beta.test" };
+const ALPHA: Side = Side { name: "alpha", domain: "direct.alpha.test", hostname: "gw.direct.alpha.test" };
+const BETA: Side = Side { name: "beta", domain: "direct.beta.test", hostname: "gw.direct.beta.test" };
 /// Who is trusted by nobody here.
 const GAMMA: &str = "direct.gamma.test";
 const SENDER: &str = "dr.alvarez@direct.alpha.test";

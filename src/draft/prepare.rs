@@ -2,7 +2,7 @@
 //! In: envelope and body as the listener took them, and who may send as whom. Out: a [`Prepared`], or a rule that was broken,
 //! in words for the person at the mail client. The content is copied as it is; nothing is signed here.
 
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, Write};
 
 use crate::crypto::{Digest, DigestAlgorithm};
 use crate::directory::Directory;

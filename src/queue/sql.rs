@@ -196,7 +196,7 @@ pub(crate) async fn free_dead_leases(
 pub async fn next_due(store: &Store) -> Result<Option<Timestamp>, StoreError> {
     let read = store.read("job-next-due", |conn| {
         Box::pin(async move {
-            sqlx::query_scalar("SELECT MIN(due_at) FROM job WHERE state = 'ready' AND lease_token IS NULL")
+            sqlx::query_scalar("SELECT MIN(due_at) FROM job WHERE state = 'ready'")
                 .fetch_one(conn)
                 .await
                 .named("job-next-due")
