@@ -1,5 +1,6 @@
 //! Import of addresses from CSV: header `address,route,holder,npi`; upsert; rejected rows with reasons.
-//! In: the text of a file. Out: an [`ImportReport`]. Good rows are taken together in one transaction; a bad row stops no other.
+//! In: the text of a file. Out: an [`ImportReport`]. Good rows are taken together in one transaction; a
+//! bad row stops no other.
 
 use std::collections::HashMap;
 
@@ -13,8 +14,8 @@ use crate::store::{Store, StoreError};
 use super::addresses::{Wanted, is_npi, put};
 use super::sql;
 
-/// The columns; a file has each once, in any order. All of them: an import is the whole truth about its addresses, and a
-/// missing column would silently wipe what it names.
+/// The columns; a file has each once, in any order. All of them: an import is the whole truth about its
+/// addresses, and a missing column would silently wipe what it names.
 const COLUMNS: [&str; 4] = ["address", "route", "holder", "npi"];
 
 /// A row that was not taken.
@@ -130,7 +131,8 @@ fn parse(text: &str) -> Result<Parsed, String> {
     Ok(parsed)
 }
 
-/// Counts lines. csv's own count is that of the place where it began to look: before empty lines, and behind by one after CRLF.
+/// Counts lines. csv's own count is that of the place where it began to look: before empty lines, and
+/// behind by one after CRLF.
 struct Lines<'t> {
     rest: &'t [u8],
     offset: u64,
