@@ -1,5 +1,5 @@
-//! Logins of clinics and their passwords (argon2id, tagged; one a device).
-//! In: what the operator orders. Out: rows. A password is seen once, when it is made; it is never stored or logged.
+//! Logins of clinics and their passwords (argon2id, tagged; one a device). In: what the operator
+//! orders. Out: rows. A password is seen once, when it is made; it is never stored or logged.
 
 use std::collections::HashMap;
 
@@ -288,8 +288,8 @@ pub async fn list_accounts(store: &Store) -> Result<Vec<Account>, StoreError> {
     Ok(accounts.into_iter().map(account).collect())
 }
 
-/// Whether the password is right for an enabled account. Two verifications at once (`limits`), off the reactor; an unknown
-/// account costs as much as a wrong password. Returns the account's name.
+/// Whether the password is right for an enabled account. Two verifications at once (`limits`), off the
+/// reactor; an unknown account costs as much as a wrong password. Returns the account's name.
 ///
 /// # Errors
 /// [`StoreError`].

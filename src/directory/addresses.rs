@@ -29,7 +29,8 @@ pub(super) struct Wanted {
     pub(super) npi: Option<String>,
 }
 
-/// Adds or changes one; what is not given is taken away. False if its domain is not ours. `npi` was checked by [`is_npi`].
+/// Adds or changes one; what is not given is taken away. False if its domain is not ours. `npi` was
+/// checked by [`is_npi`].
 ///
 /// # Errors
 /// [`StoreError`].
@@ -109,8 +110,8 @@ pub(super) async fn put(
     Ok(())
 }
 
-/// The holder's row: one person a National Provider Identifier; without one, the name stands for the person. A name alone never
-/// joins somebody who has an identifier.
+/// The holder's row: one person a National Provider Identifier; without one, the name stands for the
+/// person. A name alone never joins somebody who has an identifier.
 async fn put_holder(
     tx: &mut Tx,
     world: &World,
@@ -209,8 +210,8 @@ pub async fn list_addresses(
     Ok(rows.into_iter().map(row).collect())
 }
 
-/// Whether this is a National Provider Identifier: ten digits, the first 1 or 2, the last a Luhn check digit over the number
-/// with the prefix 80840 (45 CFR §162.406; CMS "NPI check digit").
+/// Whether this is a National Provider Identifier: ten digits, the first 1 or 2, the last a Luhn check
+/// digit over the number with the prefix 80840 (45 CFR §162.406; CMS "NPI check digit").
 pub fn is_npi(text: &str) -> bool {
     let digits: Option<Vec<u32>> = text.chars().map(|c| c.to_digit(10)).collect();
     let Some(digits) = digits.filter(|digits| digits.len() == 10) else {

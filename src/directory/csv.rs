@@ -1,5 +1,6 @@
 //! Import of addresses from CSV: header `address,route,holder,npi`; upsert; rejected rows with reasons.
-//! In: the text of a file. Out: an [`ImportReport`]. Good rows are taken together in one transaction; a bad row stops no other.
+//! In: the text of a file. Out: an [`ImportReport`]. Good rows are taken together in one transaction; a
+//! bad row stops no other.
 
 use std::collections::HashMap;
 
@@ -13,8 +14,8 @@ use crate::store::{Store, StoreError};
 use super::addresses::{Wanted, is_npi, put};
 use super::sql;
 
-/// The columns; a file has each once, in any order. All of them: an import is the whole truth about its addresses, and a
-/// missing column would silently wipe what it names.
+/// The columns; a file has each once, in any order. All of them: an import is the whole truth about its
+/// addresses, and a missing column would silently wipe what it names.
 const COLUMNS: [&str; 4] = ["address", "route", "holder", "npi"];
 
 /// A row that was not taken.
@@ -90,6 +91,8 @@ struct Parsed {
 /// Reads the file; what it says about our domains is checked later.
 fn parse(text: &str) -> Result<Parsed, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    let mut lines = Lines::new(&text);
     let mut reader = csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
@@ -110,7 +113,7 @@ fn parse(text: &str) -> Result<Parsed, String> {
     let mut seen: HashMap<String, u64> = HashMap::new();
     for record in records {
         let record = record.map_err(|error| unreadable(&error))?;
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = lines.at(record.position().map_or(0, csv::Position::byte));
         let fields: Vec<String> = record.iter().map(str::to_owned).collect();
         match row(&fields, &order, line, &mut seen) {
             Ok(wanted) => parsed.rows.push(Row {
@@ -126,6 +129,37 @@ fn parse(text: &str) -> Result<Parsed, String> {
         }
     }
     Ok(parsed)
+}
+
+/// Counts lines. csv's own count is that of the place where it began to look: before empty lines, and
+/// behind by one after CRLF.
+struct Lines<'t> {
+    rest: &'t [u8],
+    offset: u64,
+    line: u64,
+}
+
+impl<'t> Lines<'t> {
+    fn new(text: &'t str) -> Self {
+        Self {
+            rest: text.as_bytes(),
+            offset: 0,
+            line: 1,
+        }
+    }
+
+    /// The line of the first octet at or after `offset` that is no line end. Offsets come in order.
+    fn at(&mut self, offset: u64) -> u64 {
+        while let [first, rest @ ..] = self.rest {
+            if self.offset >= offset && *first != b'\n' {
+                break;
+            }
+            self.line += u64::from(*first == b'\n');
+            self.offset += 1;
+            self.rest = rest;
+        }
+        self.line
+    }
 }
 
 fn unreadable(error: &csv::Error) -> String {

@@ -1,5 +1,6 @@
-//! Provider addresses and what they route to; domains, accounts, holders. In: the store, CSV files. Out: a [`Directory`]
-//! snapshot for the road, rows for the operator. account, address, holder and route are four tables.
+//! Provider addresses and what they route to; domains, accounts, holders. In: the store, CSV files.
+//! Out: a [`Directory`] snapshot for the road, rows for the operator. account, address, holder and
+//! route are four tables.
 
 mod accounts;
 mod addresses;

@@ -1,5 +1,5 @@
-//! argon2id: hash, verify, and remember for a while what was right.
-//! In: a password. Out: a tagged hash, or yes or no. Runs on blocking threads, a few at once; never on the reactor.
+//! argon2id: hash, verify, and remember for a while what was right. In: a password. Out: a tagged hash,
+//! or yes or no. Runs on blocking threads, a few at once; never on the reactor.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -19,7 +19,8 @@ const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 
-/// What a password of nobody is compared with: no password has this hash, and it costs what a real one costs.
+/// What a password of nobody is compared with: no password has this hash, and it costs what a real one
+/// costs.
 const NOBODY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5Lm5vYm9keS4$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// 19 MiB each: a flood of logins must not eat the machine.
@@ -82,7 +83,8 @@ async fn in_turn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -
     }
 }
 
-/// What was right in one epoch, so that a client that sends many messages does not pay argon2id for each session.
+/// What was right in one epoch, so that a client that sends many messages does not pay argon2id for
+/// each session.
 #[derive(Default)]
 struct Remembered {
     /// The store's lease token and epoch.
@@ -91,7 +93,8 @@ struct Remembered {
 }
 
 static REMEMBERED: Mutex<Option<Remembered>> = Mutex::new(None);
-/// Keys the digests of this process: they are worth nothing in a memory dump without it, and nothing in another process.
+/// Keys the digests of this process: they are worth nothing in a memory dump without it, and nothing in
+/// another process.
 static PEPPER: OnceLock<Zeroizing<[u8; 32]>> = OnceLock::new();
 
 /// One login and password as the cache knows them.

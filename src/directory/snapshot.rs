@@ -104,7 +104,8 @@ impl Directory {
         self.domains.values()
     }
 
-    /// The address, if it is in the directory. `postmaster` of a domain of ours always is, if any address of it is (G-088): see `load`.
+    /// The address, if it is in the directory. `postmaster` of a domain of ours always is, if any
+    /// address of it is (G-088): see `load`.
     pub fn entry(&self, address: &Address) -> Option<&Entry> {
         self.addresses
             .get(address.key())
@@ -140,7 +141,8 @@ type Rows = (Vec<DomainFields>, Vec<AddressFields>, Vec<SenderFields>);
 
 /// Reads it all.
 ///
-/// `postmaster` of a domain without such an address goes where the domain's first active address goes (RFC 5321 §4.5.1).
+/// `postmaster` of a domain without such an address goes where the domain's first active address goes
+/// (RFC 5321 §4.5.1).
 ///
 /// # Errors
 /// [`StoreError`].

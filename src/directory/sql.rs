@@ -42,7 +42,8 @@ pub(super) const ACCOUNT_ADDRESS_ADD: &str =
 pub(super) const ACCOUNT_LIST: &str = "SELECT name, tenant_id, disabled FROM account ORDER BY name";
 pub(super) const ACCOUNT_ADDRESS_LIST: &str =
     "SELECT account, address_key FROM account_address ORDER BY account, address_key";
-/// An enabled account of a tenant that is not suspended, once for each address, and once with NULL if it has none.
+/// An enabled account of a tenant that is not suspended, once for each address, and once with NULL if
+/// it has none.
 pub(super) const SENDER_LOAD: &str = "SELECT c.name, c.tenant_id, s.address_key FROM account c \
      JOIN tenant t ON t.id = c.tenant_id LEFT JOIN account_address s ON s.account = c.name \
      WHERE c.disabled = 0 AND t.suspended = 0";

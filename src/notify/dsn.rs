@@ -1,5 +1,6 @@
-//! Notices to our own senders: failure in plain words (RFC 3464, B-033), and a peer's good news passed on (B-019).
-//! In: what happened to whose message. Out: a [`Notice`] for a local edge. Never carries a subject or a body.
+//! Notices to our own senders: failure in plain words (RFC 3464, B-033), and a peer's good news passed
+//! on (B-019). In: what happened to whose message. Out: a [`Notice`] for a local edge. Never carries a
+//! subject or a body.
 
 use crate::envelope::{Address, AddressError, MessageId};
 use crate::journal::Reason;
@@ -23,8 +24,9 @@ pub struct Notice {
     pub body: Body,
 }
 
-/// Says that `message_id` did not reach `recipient`, why, and what to do. Carries `X-Original-Message-ID` (ETT MT 1-12), one
-/// RFC 3463 status (B-034), Date, and `Auto-Submitted: auto-replied`. Null return path.
+/// Says that `message_id` did not reach `recipient`, why, and what to do. Carries
+/// `X-Original-Message-ID` (ETT MT 1-12), one RFC 3463 status (B-034), Date, and `Auto-Submitted:
+/// auto-replied`. Null return path.
 ///
 /// # Errors
 /// [`BodyError`].
@@ -57,7 +59,8 @@ pub fn failure_notice(
     })
 }
 
-/// Says that `recipient` got it: an MDN `dispatched` with `Original-Message-ID` (ETT MT 21, 29), in our words, for the sender's edge.
+/// Says that `recipient` got it: an MDN `dispatched` with `Original-Message-ID` (ETT MT 21, 29), in our
+/// words, for the sender's edge.
 ///
 /// # Errors
 /// [`BodyError`].
@@ -211,7 +214,8 @@ fn status_code(reason: Reason, detail: &str) -> String {
         // Size, and our own system: §3.4.
         R::OverLimit => "5.3.4",
         R::Poison | R::HeldByOperator | R::CancelledByOperator => "5.3.0",
-        // Network and time: §3.5. Expiry counts as persistent transient (RFC 3464 §2.3.4 allows class 4 on `failed`).
+        // Network and time: §3.5. Expiry counts as persistent transient (RFC 3463 §2: class 4 may
+        // come with a failure).
         R::EdgeUnavailable | R::HopUnavailable => "4.4.1",
         R::DiscoveryUnavailable => "4.4.3",
         R::QueueExpired => "4.4.7",

@@ -1,5 +1,6 @@
-//! Fields inside a report part (RFC 8098 §3.1, RFC 3464 §2.1.1), read as foreign systems write them. In: the part's
-//! octets. Out: groups of fields. Header fields of messages are read by `mime`; these are not header fields.
+//! Fields inside a report part (RFC 8098 §3.1, RFC 3464 §2.1.1), read as foreign systems write them
+//! . In: the part's octets. Out: groups of fields. Header fields of messages are read by `mime`;
+//! these are not header fields.
 
 use crate::limits::HEADER_FIELDS_MAX;
 
@@ -65,8 +66,8 @@ pub(super) fn groups(octets: &[u8]) -> Vec<Group> {
     groups
 }
 
-/// The field that begins on this line, if one does. Blanks before the colon are read over (ETT `white_space_mdn`), and before
-/// the name too if the name is a known one (ETT `white_space_822`).
+/// The field that begins on this line, if one does. Blanks before the colon are read over (ETT
+/// `white_space_mdn`), and before the name too if the name is a known one (ETT `white_space_822`).
 fn begins_field(line: &str) -> Option<Field> {
     let (name, value) = line.split_once(':')?;
     let trimmed = name.trim().to_ascii_lowercase();
@@ -81,8 +82,8 @@ fn begins_field(line: &str) -> Option<Field> {
     })
 }
 
-/// A folded line; also a value that slipped onto a line of its own (ETT `extra_line_break_mdn`), but not the text after a gap
-/// when there is a value already.
+/// A folded line; also a value that slipped onto a line of its own (ETT `extra_line_break_mdn`), but
+/// not the text after a gap when there is a value already.
 fn continue_last(groups: &mut [Group], line: &str, gap: bool) {
     let last = groups.last_mut().and_then(|group| group.last_mut());
     if let Some(field) = last.filter(|field| !gap || field.value.is_empty()) {

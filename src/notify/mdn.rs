@@ -1,5 +1,5 @@
-//! Disposition notifications (RFC 8098; Delivery Notification IG): compose.
-//! In: a proof and what is reported on. Out: a [`Draft`] in clear, which only `seal` can send (A-103, B-012). Carries no
+//! Disposition notifications (RFC 8098; Delivery Notification IG): compose. In: a proof and what is
+//! reported on. Out: a [`Draft`] in clear, which only `seal` can send (A-103, B-012). Carries no
 //! subject and no body of the original (A-112).
 
 use crate::deliver::Delivered;
@@ -55,7 +55,8 @@ pub fn processed(
     compose(grant.recipient(), &Said::Processed, about, bodies, world)
 }
 
-/// `dispatched`: at its final destination (B-006); carries X-DIRECT-FINAL-DESTINATION-DELIVERY only if asked (B-007, B-009).
+/// `dispatched`: at its final destination (B-006); carries X-DIRECT-FINAL-DESTINATION-DELIVERY only if
+/// asked (B-007, B-009).
 ///
 /// ```no_run
 /// use carepost::{deliver::Delivered, notify, store::Bodies, world::World};
@@ -85,7 +86,8 @@ pub fn dispatched(
     compose(recipient, &Said::Dispatched, about, bodies, world)
 }
 
-/// `failed` (B-010, B-011): trusted, but it cannot be delivered. `why` becomes a Failure field of plain words (ETT DTS 463).
+/// `failed` (B-010, B-011): trusted, but it cannot be delivered. `why` becomes a Failure field of plain
+/// words (ETT DTS 463).
 ///
 /// # Errors
 /// [`BodyError`].
@@ -199,7 +201,8 @@ pub(super) fn parts(recipient: &Address, said: &Said, about: &About) -> [Part; 2
         );
     match said {
         Said::Processed => {}
-        // A field of the part with an empty value, not an option (B-007); not if it was not asked for (B-009).
+        // A field of the part with an empty value, not an option (B-007); not if it was not asked for
+        // (B-009).
         Said::Dispatched if about.asked => {
             fields.bare("X-DIRECT-FINAL-DESTINATION-DELIVERY");
         }

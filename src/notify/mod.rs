@@ -1,6 +1,6 @@
-//! Acknowledge. What may be said depends on what is held: `processed` needs a [`Grant`], `dispatched` a [`Delivered`].
-//! In: proofs, or a report that arrived. Out: [`Draft`]s, notices, [`Settlement`]s. No function takes a distrust: an untrusted
-//! sender hears nothing. Pure but for writing bodies.
+//! Acknowledge. What may be said depends on what is held: `processed` needs a [`Grant`], `dispatched` a
+//! [`Delivered`]. In: proofs, or a report that arrived. Out: [`Draft`]s, notices, [`Settlement`]s. No
+//! function takes a distrust: an untrusted sender hears nothing. Pure but for writing bodies.
 //!
 //! [`Grant`]: crate::trust::Grant
 //! [`Delivered`]: crate::deliver::Delivered

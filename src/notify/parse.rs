@@ -1,5 +1,6 @@
-//! Reports of others: parse, tolerantly and bounded. In: a message whose content type is multipart/report. Out: a
-//! [`Report`]. Says what stands there; whether to believe it is for `trust` and [`super::settle`].
+//! Reports of others: parse, tolerantly and bounded. In: a message whose content type is
+//! multipart/report. Out: a [`Report`]. Says what stands there; whether to believe it is for `trust`
+//! and [`super::settle`].
 
 use std::io::{BufRead, Read};
 
@@ -83,8 +84,8 @@ impl From<MimeError> for ParseReportError {
     }
 }
 
-/// Parses an RFC 5322 message whose content type is multipart/report. Reads its first MiB; what is behind (a returned
-/// message) is not looked at. May read a blob: not for a reactor thread.
+/// Parses an RFC 5322 message whose content type is multipart/report. Reads its first MiB; what is
+/// behind (a returned message) is not looked at. May read a blob: not for a reactor thread.
 ///
 /// # Errors
 /// [`ParseReportError`]: no Disposition, for one.
@@ -119,7 +120,8 @@ fn parse_stream(mut source: impl BufRead) -> Result<Report, ParseReportError> {
     no_report("no disposition-notification and no delivery-status part")
 }
 
-/// The parts that matter, decoded, each with its type. A report that breaks off (or was cut) is read as far as it goes.
+/// The parts that matter, decoded, each with its type. A report that breaks off (or was cut) is read as
+/// far as it goes.
 fn parts(source: impl BufRead, boundary: &str) -> Vec<(String, Vec<u8>)> {
     let mut multipart = Multipart::new(source, boundary);
     let mut parts = Vec::new();
@@ -148,7 +150,7 @@ fn parts(source: impl BufRead, boundary: &str) -> Vec<(String, Vec<u8>)> {
 const RETURNED_HEADERS: &str = "text/rfc822-headers";
 
 fn mdn(part: &[u8], from: Option<Address>) -> Result<Report, ParseReportError> {
-    // An MDN speaks for one recipient (RFC 8098 §2.1); empty lines between its fields are read over.
+    // An MDN speaks for one recipient (RFC 8098 §3); empty lines between its fields are read over.
     let fields = groups(part).concat();
     let mut kinds = fields
         .iter()
@@ -229,8 +231,8 @@ fn delivery(group: &[Field]) -> ReportedRecipient {
     }
 }
 
-/// `automatic-action/MDN-sent-automatically; processed/error` (RFC 8098 §3.2.6), in any case and spacing. None if it says
-/// nothing.
+/// `automatic-action/MDN-sent-automatically; processed/error` (RFC 8098 §3.2.6), in any case and
+/// spacing. None if it says nothing.
 fn disposition(value: &str) -> Option<ReportKind> {
     let kind = value.rsplit_once(';').map_or(value, |(_, kind)| kind);
     let (kind, modifiers) = kind.split_once('/').unwrap_or((kind, ""));
@@ -352,103 +354,85 @@ mod tests {
         (said.address.clone(), original, said.kind)
     }
 
-    #[test]
-    fn the_variants_that_peers_send_all_read_the_same() {
-        let good = "Disposition: automatic-action/MDN-sent-automatically;processed\n";
-        let fields = |disposition: &str| format!("{FIELDS}{disposition}");
-        let cases = [
-            ("good", HEADER, fields(good)),
-            ("white_space_mdn", HEADER, fields(&good.replace(':', " :"))),
-            ("white_space_822", HEADER, fields(&format!(" {good}"))),
-            (
-                "extra_line_break_mdn",
-                HEADER,
-                fields(good).replace(": ", ":\n ").replace(';', ";\n\t"),
-            ),
-            (
-                "value on a line of its own",
-                HEADER,
-                fields(good).replace(": ", ":\n\n"),
-            ),
+    type Variant = (&'static str, &'static str, String);
+
+    const GOOD: &str = "Disposition: automatic-action/MDN-sent-automatically;processed\n";
+
+    fn fields(disposition: &str) -> String {
+        format!("{FIELDS}{disposition}")
+    }
+
+    /// Blanks, line breaks and letter case.
+    fn spaced() -> Vec<Variant> {
+        let good = fields(GOOD);
+        let folded = good.replace(": ", ":\n ").replace(';', ";\n\t");
+        vec![
+            ("good", HEADER, good.clone()),
+            ("white_space_mdn", HEADER, fields(&GOOD.replace(':', " :"))),
+            ("white_space_822", HEADER, fields(&format!(" {GOOD}"))),
+            ("extra_line_break_mdn", HEADER, folded),
+            ("value on its own line", HEADER, good.replace(": ", ":\n\n")),
             (
                 "extra_space_disposition",
                 HEADER,
-                fields(&good.replace(';', " ;   ")),
+                fields(&GOOD.replace(';', " ;   ")),
             ),
+            ("gaps between fields", HEADER, good.replace('\n', "\n\n")),
+            ("different_cases_822", HEADER, good.to_ascii_uppercase()),
             (
-                "empty lines between fields",
-                HEADER,
-                fields(good).replace('\n', "\n\n"),
-            ),
-            (
-                "different_cases_822",
-                HEADER,
-                fields(good).to_ascii_uppercase(),
-            ),
-            (
-                "different_cases_822, header",
+                "lower case",
                 "fRoM: BOB@B.EXAMPLE\n",
-                fields(good).to_ascii_lowercase(),
-            ),
-            ("null_sender", "To: alice@a.example\n", fields(good)),
-            (
-                "different_sender",
-                "From: bob@b.example\nSender: other@x.example\n",
-                fields(good),
-            ),
-            (
-                "different_msgid",
-                "From: bob@b.example\nMessage-ID: <other@x.example>\n",
-                fields(good),
-            ),
-            (
-                "modifier",
-                HEADER,
-                fields(&good.replace("processed", "processed/warning")),
-            ),
-            (
-                "no type, brackets",
-                HEADER,
-                fields(good).replace("rfc822;bob@b.example", "<Bob@B.example>"),
-            ),
-            (
-                "name",
-                HEADER,
-                fields(good)
-                    .replace("rfc822;bob@", "RFC822 ; \"B; <ob\" <bob@")
-                    .replace("b.example\nOrig", "b.example>\nOrig"),
-            ),
-            (
-                "original only",
-                HEADER,
-                fields(good).replace("Final-", "Original-"),
-            ),
-            (
-                "id without brackets",
-                HEADER,
-                fields(good).replace(['<', '>'], ""),
+                good.to_ascii_lowercase(),
             ),
             (
                 "id folded inside",
                 HEADER,
-                fields(good).replace("1.2@a", "1.2@\n a"),
+                good.replace("1.2@a", "1.2@\n a"),
             ),
+        ]
+    }
+
+    /// Other headers, other spellings of the same.
+    fn worded() -> Vec<Variant> {
+        let good = fields(GOOD);
+        let sender = "From: bob@b.example\nSender: other@x.example\n";
+        let id = "From: bob@b.example\nMessage-ID: <other@x.example>\n";
+        let typed = "rfc822;bob@b.example";
+        let name = "RFC822 ; \"B; <ob\" <bob@b.example>";
+        vec![
+            ("null_sender", "To: alice@a.example\n", good.clone()),
+            ("different_sender", sender, good.clone()),
+            ("different_msgid", id, good.clone()),
+            (
+                "modifier",
+                HEADER,
+                fields(&GOOD.replace("processed", "processed/warning")),
+            ),
+            (
+                "brackets, no type",
+                HEADER,
+                good.replace(typed, "<Bob@B.example>"),
+            ),
+            ("name", HEADER, good.replace(typed, name)),
+            ("original only", HEADER, good.replace("Final-", "Original-")),
+            ("id without brackets", HEADER, good.replace(['<', '>'], "")),
             (
                 "missing optionals",
                 HEADER,
-                fields(good).replace("Reporting-UA: x\n", ""),
+                good.replace("Reporting-UA: x\n", ""),
             ),
-        ];
-        for (name, header, fields) in cases {
+        ]
+    }
+
+    #[test]
+    fn the_variants_that_peers_send_all_read_the_same() {
+        for (name, header, fields) in spaced().into_iter().chain(worded()) {
             let report =
                 read_mdn(header, &fields).unwrap_or_else(|error| panic!("{name}: {error}"));
             let (whom, what, kind) = gist(&report);
             assert_eq!(whom, address("bob@b.example"), "{name}");
-            assert_eq!(
-                what.map(str::to_ascii_lowercase).as_deref(),
-                Some("<1.2@a.example>"),
-                "{name}"
-            );
+            let what = what.map(str::to_ascii_lowercase);
+            assert_eq!(what.as_deref(), Some("<1.2@a.example>"), "{name}");
             assert_eq!(kind, ReportKind::Processed, "{name}");
             let has_from = header.to_ascii_lowercase().contains("from");
             assert_eq!(report.from.is_some(), has_from, "{name}");

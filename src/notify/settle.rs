@@ -1,5 +1,5 @@
-//! Pure: what a report changes about a leg of ours. In: the leg as it stands, a report that was believed. Out: a
-//! [`Settlement`]. Whether to believe it is decided before, by `trust`.
+//! Pure: what a report changes about a leg of ours. In: the leg as it stands, a report that was
+//! believed. Out: a [`Settlement`]. Whether to believe it is decided before, by `trust`.
 
 use crate::envelope::Address;
 use crate::journal::{Answer, LegState};
@@ -33,7 +33,8 @@ pub enum Settlement {
     Nothing,
 }
 
-/// Decides. The report's signer was found to be bound to `leg.recipient`, or the report brought our token back.
+/// Decides. The report's signer was found to be bound to `leg.recipient`, or the report brought our
+/// token back.
 pub fn settle(leg: &LegFacts, report: &Report) -> Settlement {
     let Some(said) = about(leg, report) else {
         return Settlement::Nothing;
@@ -78,7 +79,8 @@ fn stage(leg: &LegFacts) -> Stage {
         | LegState::Undeliverable
         | LegState::Settled => Stage::NotTracked,
         LegState::Dispatched | LegState::Failed | LegState::Cancelled => Stage::Final,
-        // B-024: a report may overtake the commit that says "relayed", or meet a leg that was held meanwhile.
+        // B-024: a report may overtake the commit that says "relayed", or meet a leg that was held
+        // meanwhile.
         LegState::Queued | LegState::Relayed | LegState::Processed | LegState::Held => {
             // B-017: one final answer, whatever state the leg shows.
             if leg.answer.is_some() {
@@ -152,8 +154,8 @@ mod tests {
         }
     }
 
-    /// One letter a settlement: `p` processed, `P` processed and closed, `d` dispatched, `f` failed, `l` late, `>` passed on,
-    /// `-` nothing.
+    /// One letter a settlement: `p` processed, `P` processed and closed, `d` dispatched, `f` failed,
+    /// `l` late, `>` passed on, `-` nothing.
     fn letter(settlement: &Settlement, kind: ReportKind) -> char {
         match settlement {
             Settlement::Processed { close: false } => 'p',

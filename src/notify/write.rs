@@ -1,5 +1,5 @@
-//! How reports are put on paper. In: addresses, ids, plain words. Out: an RFC 5322 message in canonical form: CRLF, 7-bit
-//! ASCII, no line over 998 octets. Never writes a value that could end its own line.
+//! How reports are put on paper. In: addresses, ids, plain words. Out: an RFC 5322 message in canonical
+//! form: CRLF, 7-bit ASCII, no line over 998 octets. Never writes a value that could end its own line.
 
 use crate::envelope::{Address, MessageId, TrackingId};
 use crate::world::World;
@@ -36,8 +36,8 @@ impl Fields {
         self.whole(name, value, LINE_WISH)
     }
 
-    /// A field that peers compare as a line: never folded while RFC 5322 allows the line at all. ETT compares Disposition and
-    /// Original-Message-ID octet by octet.
+    /// A field that peers compare as a line: never folded while RFC 5322 allows the line at all. ETT
+    /// compares Disposition and Original-Message-ID octet by octet.
     pub(super) fn line(&mut self, name: &str, value: &str) -> &mut Self {
         self.whole(name, value, LINE_MAX)
     }
@@ -102,10 +102,12 @@ pub(super) struct Head<'a> {
     pub(super) report_type: &'static str,
 }
 
-/// The whole message: multipart/report (RFC 6522). Never asks for a notification itself (RFC 8098 §2.1, ETT DTS 452), and
-/// says that a machine wrote it (RFC 3834 §5), so that nobody's machine answers (B-032).
+/// The whole message: multipart/report (RFC 6522). Never asks for a notification itself (RFC 8098 §2.1,
+/// ETT DTS 452), and says that a machine wrote it (RFC 3834 §5), so that nobody's machine answers
+/// (B-032).
 pub(super) fn report(head: &Head<'_>, parts: &[Part], world: &World) -> Vec<u8> {
-    // Cannot be guessed, so that no quoted word can be a boundary; letters, digits and one hyphen (ETT DTS 137-140).
+    // Cannot be guessed, so that no quoted word can be a boundary; letters, digits and one hyphen (ETT
+    // DTS 137-140).
     let boundary = format!("carepost-{}", TrackingId::new(world)).to_ascii_lowercase();
     let mut fields = Fields::default();
     fields
@@ -197,7 +199,8 @@ pub(super) fn bounded(text: &str, most: usize) -> String {
     printable(text).trim().chars().take(most).collect()
 }
 
-/// An address in ASCII: the domain as A-labels if it was written otherwise. None if the local part is not ASCII.
+/// An address in ASCII: the domain as A-labels if it was written otherwise. None if the local part is
+/// not ASCII.
 fn ascii_address(address: &Address) -> Option<String> {
     if address.written().is_ascii() {
         return Some(address.written().to_owned());
@@ -208,7 +211,8 @@ fn ascii_address(address: &Address) -> Option<String> {
         .then(|| format!("{local}@{}", address.domain()))
 }
 
-/// For From and To. A local part outside ASCII cannot stand in a 7-bit header; an empty group says so (RFC 6857 §3.1.8).
+/// For From and To. A local part outside ASCII cannot stand in a 7-bit header; an empty group says so
+/// (RFC 6857 §3.1).
 fn header_address(address: &Address) -> String {
     ascii_address(address).unwrap_or_else(|| "internationalized address removed:;".to_owned())
 }
@@ -218,8 +222,8 @@ pub(super) fn shown_address(address: &Address) -> String {
     ascii_address(address).unwrap_or_else(|| printable(address.written()))
 }
 
-/// For Original-Recipient and Final-Recipient: `rfc822;a@b` without a blank (ETT DTS 454, 460), or the escaped form of
-/// RFC 6533 §3 for a local part outside ASCII.
+/// For Original-Recipient and Final-Recipient: `rfc822;a@b` without a blank (ETT DTS 454, 460), or the
+/// escaped form of RFC 6533 §3 for a local part outside ASCII.
 pub(super) fn typed_address(address: &Address) -> String {
     ascii_address(address).map_or_else(
         || {
