@@ -85,6 +85,10 @@ pub const ASN1_DEPTH_MAX: usize = 32;
 pub const RECIPIENT_INFOS_MAX: usize = 100;
 /// Certificates in one SignedData.
 pub const CERTIFICATES_MAX: usize = 20;
+/// Certificates in one trust bundle. The largest accreditation bundle has some hundreds of anchors.
+pub const BUNDLE_CERTIFICATES_MAX: usize = 10_000;
+/// Octets of one trust bundle: its certificates at 3 KiB each, rounded up.
+pub const BUNDLE_OCTETS_MAX: usize = 32 * 1024 * 1024;
 /// SignerInfos in one SignedData.
 pub const SIGNERS_MAX: usize = 16;
 /// Smallest RSA modulus, bits (A-019, ETT "SVAP 2022" §2.8).
