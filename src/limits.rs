@@ -108,12 +108,18 @@ pub const RSA_BITS_MAX: u32 = 8_192;
 
 // ---- trust ------------------------------------------------------------------------------------
 
+/// Octets of one certificate. Certificates with long name lists stay below 10 KiB.
+pub const CERTIFICATE_OCTETS_MAX: usize = 64 * 1024;
 /// Signature checks of one judgment. webpki's `Budget`: 100.
 pub const SIGNATURE_CHECKS_MAX: usize = 100;
 /// Certificates between leaf and anchor. No healthcare PKI seen is deeper than 4.
 pub const PATH_DEPTH_MAX: usize = 8;
 /// Complete paths tried for one leaf.
 pub const PATHS_MAX: usize = 50;
+/// Steps from certificate to issuer in the search of one judgment. An honest bag takes fewer than 20.
+pub const PATH_STEPS_MAX: usize = 1_000;
+/// Policies that are followed at one level of one path (RFC 9618 §5.1 bounds the graph; this bounds its width).
+pub const POLICY_NODES_MAX: usize = 1_000;
 /// Name comparisons of one judgment. webpki's `Budget`: 250,000.
 pub const NAME_COMPARISONS_MAX: usize = 250_000;
 
