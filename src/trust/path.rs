@@ -133,7 +133,13 @@ pub fn build_path_within(
         });
     }
     check_signature_kind(leaf)?;
-    let mut search = Search { now, work, worst: None, paths: 0, nodes: Vec::new() };
+    let mut search = Search {
+        now,
+        work,
+        worst: None,
+        paths: 0,
+        nodes: Vec::new(),
+    };
     search.gather(leaf, bag, anchors);
     search.descend(anchors);
     let found = search.climb(&mut vec![0]);
@@ -145,7 +151,10 @@ fn no_path(leaf: &Certificate, anchors: &AnchorSet) -> Distrust {
         "there is no anchor to lead to".to_owned()
     } else {
         let issuer = leaf.issuer_text();
-        format!("issued by {issuer}, from where no path leads to one of {} anchors", anchors.len())
+        format!(
+            "issued by {issuer}, from where no path leads to one of {} anchors",
+            anchors.len()
+        )
     };
     distrust(Reason::NoPath, leaf, &what)
 }
@@ -199,7 +208,11 @@ impl<'a> Search<'a, '_> {
         anchors: &AnchorSet,
     ) {
         let mut seen = HashSet::from([leaf.fingerprint()]);
-        self.nodes.push(Node { certificate: leaf, anchors: Vec::new(), issuers: Vec::new() });
+        self.nodes.push(Node {
+            certificate: leaf,
+            anchors: Vec::new(),
+            issuers: Vec::new(),
+        });
         let mut next = 0;
         while let Some(node) = self.nodes.get(next) {
             let below = node.certificate;
@@ -211,7 +224,11 @@ impl<'a> Search<'a, '_> {
             };
             for certificate in bag.iter().filter(fits) {
                 if seen.insert(certificate.fingerprint()) {
-                    self.nodes.push(Node { certificate, anchors: vec![], issuers: vec![] });
+                    self.nodes.push(Node {
+                        certificate,
+                        anchors: vec![],
+                        issuers: vec![],
+                    });
                 }
             }
             next += 1;
@@ -293,12 +310,19 @@ impl<'a> Search<'a, '_> {
     ) -> Result<(), Distrust> {
         check_signature_kind(certificate)?;
         if !self.work.is_signed(certificate, issuer)? {
-            let what = format!("not signed by the key of {} (RFC 5280 §6.1.3)", issuer.subject_text());
+            let what = format!(
+                "not signed by the key of {} (RFC 5280 §6.1.3)",
+                issuer.subject_text()
+            );
             return Err(distrust(Reason::BadIssuerSignature, certificate, &what));
         }
         // Of an issuer below an anchor this was checked when it was itself the child.
         check_issuer(issuer, self.now)?;
-        if is_leaf { Ok(()) } else { check_issuer(certificate, self.now) }
+        if is_leaf {
+            Ok(())
+        } else {
+            check_issuer(certificate, self.now)
+        }
     }
 
     /// Climbs over checked edges; `trail` holds the way from the leaf, which is first.
@@ -357,7 +381,11 @@ impl<'a> Search<'a, '_> {
         check_chain(&chain, self.work)?;
         Ok(Path {
             anchor: AnchorId(anchor.fingerprint()),
-            subjects: chain.iter().rev().map(|one| one.subject_text().to_owned()).collect(),
+            subjects: chain
+                .iter()
+                .rev()
+                .map(|one| one.subject_text().to_owned())
+                .collect(),
         })
     }
 }
