@@ -110,6 +110,8 @@ pub const RSA_BITS_MAX: u32 = 8_192;
 
 /// Octets of one certificate. Certificates with long name lists stay below 10 KiB.
 pub const CERTIFICATE_OCTETS_MAX: usize = 64 * 1024;
+/// Before a certificate of ours expires, so long ahead comes an alarm. CAs ask for 2 to 4 weeks to reissue.
+pub const IDENTITY_WARNING: Duration = Duration::from_secs(30 * 86_400);
 /// Signature checks of one judgment. webpki's `Budget`: 100.
 pub const SIGNATURE_CHECKS_MAX: usize = 100;
 /// Certificates between leaf and anchor. No healthcare PKI seen is deeper than 4.

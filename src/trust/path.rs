@@ -248,7 +248,7 @@ impl<'a> Search<'a, '_> {
         for child in 0..self.nodes.len() {
             for anchor in anchors.issuers_of(self.certificate(child)) {
                 if self.join(anchor, child)? {
-                    self.node(child).anchors.push(anchor);
+                    self.node_mut(child).anchors.push(anchor);
                     if reached.insert(child) {
                         queue.push_back(child);
                     }
@@ -262,7 +262,7 @@ impl<'a> Search<'a, '_> {
             }
             for child in self.children(certificate) {
                 if child != issuer && self.join(certificate, child)? {
-                    self.node(child).issuers.push(issuer);
+                    self.node_mut(child).issuers.push(issuer);
                     if reached.insert(child) {
                         queue.push_back(child);
                     }
@@ -273,11 +273,19 @@ impl<'a> Search<'a, '_> {
     }
 
     fn certificate(&self, index: usize) -> &'a Arc<Certificate> {
-        self.nodes[index].certificate
+        self.node(index).certificate
     }
 
-    fn node(&mut self, index: usize) -> &mut Node<'a> {
-        &mut self.nodes[index]
+    fn node(&self, index: usize) -> &Node<'a> {
+        self.nodes
+            .get(index)
+            .expect("indices are those of `gather`")
+    }
+
+    fn node_mut(&mut self, index: usize) -> &mut Node<'a> {
+        self.nodes
+            .get_mut(index)
+            .expect("indices are those of `gather`")
     }
 
     /// The nodes that name `issuer` as theirs; those whose key identifier points at it first.
@@ -328,13 +336,13 @@ impl<'a> Search<'a, '_> {
     /// Climbs over checked edges; `trail` holds the way from the leaf, which is first.
     fn climb(&mut self, trail: &mut Vec<usize>) -> Option<Path> {
         let top = *trail.last()?;
-        for anchor in self.nodes[top].anchors.clone() {
+        for anchor in self.node(top).anchors.clone() {
             match self.validate(trail, anchor) {
                 Ok(path) => return Some(path),
                 Err(failure) => self.note(failure),
             }
         }
-        for issuer in self.nodes[top].issuers.clone() {
+        for issuer in self.node(top).issuers.clone() {
             if self.is_on(trail, issuer) {
                 continue;
             }
