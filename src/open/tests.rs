@@ -3,6 +3,7 @@
 use super::testing::*;
 use super::*;
 use crate::crypto::sha256;
+use crate::trust::Profile;
 
 fn reason(result: Result<Opened, Unopenable>) -> Result<(), Reason> {
     match result {
