@@ -60,3 +60,68 @@ impl From<MimeError> for std::io::Error {
         Self::new(std::io::ErrorKind::InvalidData, error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufReader, Read};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Octets that look enough like MIME to reach deep.
+    fn pieces() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            Just(&b"\r\n"[..]),
+            Just(b"\n"),
+            Just(b"\r"),
+            Just(b"--b"),
+            Just(b"--"),
+            Just(b" "),
+            Just(b"=3D"),
+            Just(b"="),
+            Just(b"QUJD"),
+            Just(b"\xc3\xa4"),
+            Just(b"Content-Type: multipart/mixed; boundary=b\r\n"),
+            Just(b"Content-Transfer-Encoding: base64\r\n"),
+            Just(b"From: \"a(\" <a@b.example>, (x\\) g: ;\r\n"),
+            Just(b"\"a\\"),
+        ];
+        proptest::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
+    }
+
+    fn parts(octets: &[u8], chunk: usize) -> Result<Vec<Vec<u8>>, MimeError> {
+        let mut multipart = Multipart::new(BufReader::with_capacity(chunk, octets), "b");
+        let mut parts = Vec::new();
+        while let Some(mut part) = multipart.next_part()? {
+            let mut part_octets = Vec::new();
+            part.read_to_end(&mut part_octets)?;
+            parts.push(part_octets);
+        }
+        Ok(parts)
+    }
+
+    proptest! {
+        #[test]
+        fn no_octets_make_a_parser_panic_and_no_chunking_changes_what_is_read(
+            octets in pieces(),
+            chunk in 1usize..50,
+        ) {
+            prop_assert_eq!(parts(&octets, chunk), parts(&octets, 4_096));
+            for encoding in [TransferEncoding::Base64, TransferEncoding::QuotedPrintable] {
+                let read = |chunk| {
+                    let mut out = Vec::new();
+                    let source = BufReader::with_capacity(chunk, &octets[..]);
+                    encoding.decode(source).read_to_end(&mut out).map(|_| out).map_err(MimeError::from)
+                };
+                prop_assert_eq!(read(chunk).ok(), read(4_096).ok());
+            }
+            if let Ok(header) = Header::read(&mut &octets[..]) {
+                let _ = (header.content_type(), header.disposition(), asks_final_delivery(&header));
+                for field in header.fields() {
+                    let _ = (mailboxes(&field.value()), ContentType::parse(&field.value()));
+                }
+            }
+        }
+    }
+}

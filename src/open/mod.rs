@@ -9,6 +9,8 @@ mod inner;
 mod outer;
 mod signed;
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;
 mod verify;
 mod withheld;
@@ -206,7 +208,14 @@ impl From<MimeError> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        MimeError::from(error).into()
+        // Readers stand on readers: the first error keeps its kind on the way up.
+        match error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<CmsError>())
+        {
+            Some(own) => own.clone().into(),
+            None => MimeError::from(error).into(),
+        }
     }
 }
 

@@ -205,3 +205,45 @@ fn attributes_fit(info: &SignerInfo, content: &[u8]) -> Step<()> {
         _ => bad("there is more than one messageDigest attribute"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cms::Identifier;
+    use crate::crypto::SignatureAlgorithm;
+
+    #[test]
+    fn each_attribute_is_there_once_and_right() {
+        let digest = vec![7; 32];
+        let other = vec![8; 32];
+        let data = ID_DATA.to_owned();
+        let enveloped = "1.2.840.113549.1.7.3".to_owned();
+        let (bad, differs) = (Err(Reason::BadAttributes), Err(Reason::BadSignature));
+        for (types, digests, expected) in [
+            (vec![data.clone()], vec![digest.clone()], Ok(())),
+            (vec![], vec![digest.clone()], bad),
+            (vec![data.clone(), data.clone()], vec![digest.clone()], bad),
+            (vec![enveloped], vec![digest.clone()], bad),
+            (vec![data.clone()], vec![], bad),
+            (
+                vec![data.clone()],
+                vec![digest.clone(), digest.clone()],
+                bad,
+            ),
+            (vec![data.clone()], vec![other], differs),
+        ] {
+            let info = SignerInfo {
+                sid: Identifier::KeyId(vec![1]),
+                digest: DigestAlgorithm::Sha256,
+                algorithm: SignatureAlgorithm::RsaPkcs1(DigestAlgorithm::Sha256),
+                signed_attrs: Some(vec![]),
+                message_digests: digests.clone(),
+                content_types: types.clone(),
+                signing_time: None,
+                signature: vec![],
+            };
+            let found = attributes_fit(&info, &digest).map_err(|why| why.reason);
+            assert_eq!(found, expected, "{types:?} {digests:?}");
+        }
+    }
+}
