@@ -11,6 +11,8 @@ mod session;
 mod wire;
 
 #[cfg(test)]
+mod sockets;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

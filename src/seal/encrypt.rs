@@ -4,7 +4,7 @@
 use std::io::Write;
 
 use crate::cms::{EnvelopedPlan, Identifier, KeyTransRecipient};
-use crate::crypto::{Encryptor, Secret};
+use crate::crypto::{Encryptor, PublicKey, Secret};
 use crate::journal::Reason;
 use crate::limits::{FRAME, RECIPIENT_INFOS_MAX, RSA_BITS_MAX, RSA_BITS_MIN};
 use crate::mime::Base64Lines;
@@ -81,7 +81,7 @@ fn wrap_for(
     suite: Suite,
     cek: &Secret,
 ) -> Result<Vec<KeyTransRecipient>, SealError> {
-    let mut keys = Vec::new();
+    let mut keys: Vec<&PublicKey> = Vec::new();
     let mut recipients = Vec::new();
     for certificate in certificates {
         let unfit = |what: &str| {
@@ -91,7 +91,7 @@ fn wrap_for(
         let key = certificate
             .public_key()
             .map_err(|_| unfit("is of an unknown kind"))?;
-        if keys.iter().any(|other| key.same_as(other)) {
+        if keys.iter().any(|other| other.same_as(key)) {
             continue;
         }
         if !key.is_rsa() {
