@@ -153,6 +153,28 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 pub const RELAY_COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
 /// The reply to the final dot. RFC 5321 §4.5.3.2.6.
 pub const RELAY_DATA_TIMEOUT: Duration = Duration::from_secs(600);
+/// One block of message text to a next hop. RFC 5321 §4.5.3.2.5.
+pub const RELAY_BLOCK_TIMEOUT: Duration = Duration::from_secs(180);
+/// What a peer that stops taking text may still have to say. Ours.
+pub const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(5);
+/// One attempt at a domain, all its hosts together: it must end before its lease ([`LEASE`]) does.
+pub const RELAY_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1_500);
+/// Longest line of message text that is sent, CRLF not counted. RFC 5322 §2.1.1.
+pub const SENT_LINE_MAX: usize = TEXT_LINE_MAX - 2;
+/// Longest line of a reply. RFC 5321 §4.5.3.1.5 gives 512; some hosts explain themselves at length.
+pub const REPLY_LINE_MAX: usize = 4_096;
+/// Open connections kept for one next hop.
+pub const KEPT_PER_HOP_MAX: usize = 4;
+/// Open connections kept, all next hops together.
+pub const KEPT_MAX: usize = 128;
+/// How long an idle connection is kept. Most servers wait longer; a shorter stay is politer (RFC 5321 §4.5.3.2.7: 5 minutes).
+pub const KEPT_IDLE_MAX: Duration = Duration::from_secs(30);
+/// Addresses tried of one host. Postfix `smtp_mx_address_limit` 5.
+pub const ADDRESSES_PER_HOST_MAX: usize = 5;
+/// Names whose DNS answers are kept.
+pub const DNS_CACHE_NAMES_MAX: usize = 10_000;
+/// Octets of certificates that are kept with them.
+pub const DNS_CACHE_OCTETS_MAX: usize = 64 * 1024 * 1024;
 /// MX hosts tried in one attempt.
 pub const MX_HOSTS_MAX: usize = 10;
 /// Wait after a first failed attempt; doubles with each further one. Postfix `minimal_backoff_time` is 300 s, too slow
