@@ -204,7 +204,7 @@ impl Client {
             text.ends_with("\r\n") && line.as_bytes().get(3) == Some(&b' ')
         };
         while !last(&text) {
-            let read = tokio::time::timeout(PATIENCE, self.0.read_u8()).await;
+            let read = World::real().within(PATIENCE, self.0.read_u8()).await;
             match read.expect("a reply in time") {
                 Ok(octet) => text.push(char::from(octet)),
                 Err(_) => break,
@@ -221,10 +221,10 @@ impl Client {
     /// Up to the reply to DATA.
     async fn begin(&mut self, from: &str) {
         assert!(self.hear().await.starts_with("220 "));
-        self.to_data(from).await;
+        self.up_to_data(from).await;
     }
 
-    async fn to_data(&mut self, from: &str) {
+    async fn up_to_data(&mut self, from: &str) {
         self.ask("EHLO mx.other.example").await;
         assert!(
             self.ask(&format!("MAIL FROM:<{from}>"))
@@ -255,7 +255,7 @@ async fn messages_small_and_large_arrive_octet_for_octet_behind_our_received_fie
     assert!(client.hear().await.starts_with("220 mx.gateway.example"));
     // From empty to past the memory cap, where the body becomes a blob.
     for lines in [0, 1, 1_000, 12_000] {
-        client.to_data("dr.z@other.example").await;
+        client.up_to_data("dr.z@other.example").await;
         let message = format!(
             "{SEALED}{}",
             format!(".{}\r\n", "x".repeat(75)).repeat(lines)
@@ -282,7 +282,8 @@ async fn pipelined_commands_are_answered_together_and_in_order() {
     let house = House::relay().await;
     let mut client = house.client().await;
     let wire = format!(
-        "EHLO a.example\r\nMAIL FROM:<>\r\nRCPT TO:<dr.a@clinic.example>\r\nDATA\r\n{SEALED}x\r\n.\r\nQUIT\r\n"
+        "EHLO a.example\r\nMAIL FROM:<>\r\nRCPT TO:<dr.a@clinic.example>\r\n\
+         DATA\r\n{SEALED}x\r\n.\r\nQUIT\r\n"
     );
     client.send(wire.as_bytes()).await;
     for start in [
@@ -344,7 +345,7 @@ async fn a_clinic_submits_over_starttls_and_over_implicit_tls() {
             &client.ask("AUTH PLAIN AGRlc2sAcmlnaHQ=").await,
             "235 2.7.0",
         );
-        client.to_data("dr.a@clinic.example").await;
+        client.up_to_data("dr.a@clinic.example").await;
         // Clear text is what clinics submit.
         starts(
             &client.ask("Subject: x\r\n\r\nhello\r\n.").await,
@@ -408,7 +409,7 @@ async fn after_a_bare_line_end_input_is_thrown_away_for_a_while_and_then_refused
     client
         .send(b"x\n.\r\nMAIL FROM:<evil@evil.example>\r\n")
         .await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    house.world.sleep(Duration::from_millis(50)).await;
     house.world.advance(DISCARD_TIMEOUT);
     client.send(b"DATA\r\n").await;
     starts(&client.hear().await, "550 5.5.2");
@@ -427,7 +428,7 @@ async fn one_client_too_many_hears_421_and_the_next_is_served_when_one_has_gone(
     assert!(third.is_closed().await);
     starts(&first.ask("QUIT").await, "221 2.0.0");
     assert!(first.is_closed().await);
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    house.world.sleep(Duration::from_millis(50)).await;
     starts(&house.client().await.hear().await, "220 ");
 }
 

@@ -1,5 +1,6 @@
-//! Why the listener is our own (docs/decisions/0001-own-listener.md): the faults of `mailin-embedded` 0.8.3 over real sockets,
-//! each beside our listener doing it right. If the first half of a test fails after an update, that fault was mended.
+//! Why the listener is our own (docs/decisions/0001-own-listener.md): the faults of `mailin-embedded` 0.8.3
+//! over real sockets, each beside our listener doing it right. If the first half of a test fails after an
+//! update, that fault was mended.
 #![cfg(feature = "demo")]
 
 use std::io::{BufRead, BufReader, Write};
