@@ -35,9 +35,11 @@ pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 pub const UNKNOWN_RECIPIENTS_PER_HOUR_MAX: u32 = 20;
 /// The hour of [`UNKNOWN_RECIPIENTS_PER_HOUR_MAX`].
 pub const UNKNOWN_RECIPIENTS_WINDOW: Duration = Duration::from_secs(3_600);
-/// Failed passwords of one client address for one login in [`AUTH_WINDOW`] before 454. NIST SP 800-63B §5.2.2 allows at most 100.
+/// Failed passwords of one client address for one login in [`AUTH_WINDOW`] before 454. NIST SP 800-63B
+/// §5.2.2 allows at most 100.
 pub const AUTH_FAILURES_MAX: u32 = 10;
-/// Failed passwords of one client address, all logins together: a clinic behind one address is not locked out by one wrong device.
+/// Failed passwords of one client address, all logins together: a clinic behind one address is not locked
+/// out by one wrong device.
 pub const AUTH_FAILURES_PER_CLIENT_MAX: u32 = 100;
 /// The window of [`AUTH_FAILURES_MAX`] and [`AUTH_FAILURES_PER_CLIENT_MAX`].
 pub const AUTH_WINDOW: Duration = Duration::from_secs(900);
@@ -51,7 +53,8 @@ pub const FREE_OCTETS_MIN: u64 = 192 * 1024 * 1024;
 pub const FREE_INODES_MIN: u64 = 1_000;
 /// The store's free room is asked for at most this often.
 pub const ROOM_CHECK_EVERY: Duration = Duration::from_secs(1);
-/// RCPT commands past [`RECIPIENTS_MAX`] that hear 452 before they count as errors. Postfix `smtpd_recipient_overshoot_limit`.
+/// RCPT commands past [`RECIPIENTS_MAX`] that hear 452 before they count as errors. Postfix
+/// `smtpd_recipient_overshoot_limit`.
 pub const RECIPIENTS_OVERSHOOT_MAX: usize = 1_000;
 /// Octets of an over-long command line that are read for its end before the session is closed: 32 of the longest lines.
 pub const COMMAND_SKIP_MAX: usize = 64 * 1024;

@@ -1,6 +1,7 @@
-//! One command line as a value. In: a line, its CRLF cut off by the shell. Out: a [`Command`], or the reply that refuses it.
-//! `smtp-proto` parses verbs, mechanisms and parameters, but only after our own checks, and never an address: paths are
-//! taken from the raw line and parsed by [`Address`], and `smtp-proto` sees an empty path in their place.
+//! One command line as a value. In: a line, its CRLF cut off by the shell. Out: a [`Command`], or the reply
+//! that refuses it. `smtp-proto` parses verbs, mechanisms and parameters, but only after our own checks,
+//! and never an address: paths are taken from the raw line and parsed by [`Address`], and `smtp-proto` sees
+//! an empty path in their place.
 
 use smtp_proto::{
     AUTH_LOGIN, AUTH_PLAIN, Error, MAIL_BODY_7BIT, MAIL_BODY_8BITMIME, MAIL_RET_FULL,

@@ -1,6 +1,6 @@
-//! One connection: the shell around [`Session`]. In: a socket. Out: its replies, and messages handed to the gate.
-//! Reads with deadlines, writes replies of pipelined commands together (RFC 2920 §3.2), streams DATA into the store.
-//! Never decides what to say; never keeps a message in memory beyond what the store does.
+//! One connection: the shell around [`Session`]. In: a socket. Out: its replies, and messages handed to the
+//! gate. Reads with deadlines, writes replies of pipelined commands together (RFC 2920 §3.2), streams DATA
+//! into the store. Never decides what to say; never keeps a message in memory beyond what the store does.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -9,8 +9,9 @@ use tokio::sync::watch;
 
 use super::data::{DataReader, Fed};
 use super::guard::{Permit, Room};
+use super::pending::Pending;
 use super::reply::Reply;
-use super::session::{Action, Checked, Facts, Outcome, Pending, Session, Setup, StartTls, Step};
+use super::session::{Action, Checked, Facts, Outcome, Session, Setup, StartTls, Step};
 use super::wire::{Cut, Input, Pace, Stream};
 use super::{Node, sasl};
 use crate::config::ListenerTls;
@@ -180,7 +181,8 @@ impl Conversation {
             _ => step,
         };
         if matches!(step.action, Action::StartTls) && !self.input.pending().is_empty() {
-            // G-065, CVE-2011-0411: what came with STARTTLS was not protected; it is dropped, and the session with it.
+            // G-065, CVE-2011-0411: what came with STARTTLS was not protected; it is dropped, and the
+            // session with it.
             self.say(&Reply::new(503, "5.5.1", "nothing may follow STARTTLS"));
             return Ok(Next::Over);
         }
@@ -218,7 +220,8 @@ impl Conversation {
         }
     }
 
-    /// Writes what waits. Called before every wait for input, so that nobody waits for the other (RFC 2920 §3.2).
+    /// Writes what waits. Called before every wait for input, so that nobody waits for the other (RFC 2920
+    /// §3.2).
     async fn flush(&mut self) -> Result<(), Ended> {
         if self.replies.is_empty() {
             return Ok(());

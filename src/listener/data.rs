@@ -1,6 +1,7 @@
-//! The octets of DATA. In: buffers as they come off the wire. Out: the message, dots unstuffed, or what is wrong with it.
-//! Only CRLF.CRLF ends it (G-061). A fault is noted and input thrown away to that true end, so that nothing of a bad
-//! message is ever read as a command. Sans-IO; clean input is scanned by `memchr`, never octet by octet.
+//! The octets of DATA. In: buffers as they come off the wire. Out: the message, dots unstuffed, or what is
+//! wrong with it. Only CRLF.CRLF ends it (G-061). A fault is noted and input thrown away to that true end,
+//! so that nothing of a bad message is ever read as a command. Sans-IO; clean input is scanned by `memchr`,
+//! never octet by octet.
 
 use memchr::memchr3;
 

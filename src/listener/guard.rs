@@ -1,5 +1,6 @@
-//! What all ports of the node remember about clients: connections, unknown recipients, failed passwords, the store's room.
-//! In: an address and the time. Out: whether it may go on. Every table is bounded; nothing here is a secret.
+//! What all ports of the node remember about clients: connections, unknown recipients, failed passwords,
+//! the store's room. In: an address and the time. Out: whether it may go on. Every table is bounded;
+//! nothing here is a secret.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -32,7 +33,8 @@ struct Tables {
     room: Option<(Monotonic, Room)>,
 }
 
-/// Who counts as one client: an IPv4 address, or an IPv6 /64, the smallest network that is handed out (RFC 6177 §2).
+/// Who counts as one client: an IPv4 address, or an IPv6 /64, the smallest network that is handed out (RFC
+/// 6177 §2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Client(IpAddr);
 

@@ -5,11 +5,14 @@ mod command;
 mod conversation;
 mod data;
 mod guard;
+mod pending;
 mod reply;
 mod sasl;
 mod session;
 mod wire;
 
+#[cfg(test)]
+mod sockets;
 #[cfg(test)]
 mod tests;
 
@@ -50,8 +53,8 @@ pub struct Node {
 /// A boxed future.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// Where a finished message goes, and what the listener looks up. Implemented by `serve` with the spool and the live snapshots; by
-/// a recorder in tests.
+/// Where a finished message goes, and what the listener looks up. Implemented by `serve` with the spool and
+/// the live snapshots; by a recorder in tests.
 pub trait Gate: Send + Sync {
     /// The live directory snapshot.
     fn directory(&self) -> Arc<Directory>;
@@ -71,7 +74,8 @@ pub trait Gate: Send + Sync {
 pub enum AcceptError {
     /// The store said no: 451 or 452.
     Spool(SpoolError),
-    /// A rule of ours: 550 with this enhanced code and sentence (loop, clear mail, reused Message-ID, sender not yours...).
+    /// A rule of ours: 550 with this enhanced code and sentence (loop, clear mail, reused Message-ID,
+    /// sender not yours...).
     Refused {
         enhanced: &'static str,
         text: String,
@@ -140,7 +144,8 @@ pub struct Listener {
     pub tls: ListenerTls,
 }
 
-/// Serves until `stop` says so: then no new connections; sessions in DATA may finish within 30 s; the others get 421.
+/// Serves until `stop` says so: then no new connections; sessions in DATA may finish within 30 s; the
+/// others get 421.
 pub async fn serve(node: Node, listener: Listener, stop: watch::Receiver<bool>) {
     let Listener { port, kind, tls } = listener;
     let world = node.world.clone();

@@ -1,5 +1,6 @@
 //! One SMTP reply: code, enhanced code, text. In: what the session decided. Out: the lines for the wire.
-//! Promises printable ASCII and CRLF, and that the 250 after DATA exists only where a [`Receipt`] was given up for it.
+//! Promises printable ASCII and CRLF, and that the 250 after DATA exists only where a [`Receipt`] was given
+//! up for it.
 
 use std::borrow::Cow;
 

@@ -81,7 +81,8 @@ fn decode(response: &str) -> Option<Zeroizing<String>> {
     String::from_utf8(octets).ok().map(Zeroizing::new)
 }
 
-/// RFC 4616 §2: [authzid] NUL authcid NUL passwd. Nobody may act for another here, so authzid repeats authcid or is empty.
+/// RFC 4616 §2: [authzid] NUL authcid NUL passwd. Nobody may act for another here, so authzid repeats
+/// authcid or is empty.
 fn plain(text: &str) -> Option<Credentials> {
     let mut parts = text.split('\0');
     let (authzid, name, password) = (parts.next()?, parts.next()?, parts.next()?);

@@ -1,20 +1,21 @@
-//! The dialogue of RFC 5321 without I/O. In: one command line, its CRLF cut off, or an event (TLS is up, the password was
-//! checked, DATA is over). Out: a reply, and what the shell does next. Knows no socket, no store and no clock.
-//! Never says 250 for a message without a [`Receipt`].
+//! The dialogue of RFC 5321 without I/O. In: one command line, its CRLF cut off, or an event (TLS is up,
+//! the password was checked, DATA is over). Out: a reply, and what the shell does next. Knows no socket, no
+//! store and no clock. Never says 250 for a message without a [`Receipt`].
 
 use std::net::IpAddr;
 
 use super::command::{self, Command, Forward, Mail, Mechanism, Rcpt};
 use super::data::Fault;
 use super::guard::{Attempt, Client, Guard, Room};
+use super::pending::Pending;
 use super::reply::Reply;
 use super::sasl::{Credentials, Exchange, Turn};
 use super::{AcceptError, Lookup, Standing};
-use crate::envelope::{Address, Envelope, ListenerKind, Peer, Recipient, ReturnPath, TrackingId};
+use crate::envelope::{Address, ListenerKind, Peer, Recipient, ReturnPath};
 use crate::limits::{RECIPIENTS_OVERSHOOT_MAX, SESSION_ERRORS_MAX, SESSION_JUNK_MAX};
 use crate::spool::{Receipt, SpoolError};
 use crate::store::StoreError;
-use crate::world::{Monotonic, Timestamp};
+use crate::world::Monotonic;
 
 /// What is the same for every session of one port.
 #[derive(Clone, Debug)]
@@ -91,72 +92,6 @@ pub(super) enum BadLine {
     /// Its end does not come.
     Endless,
     BareLineEnd,
-}
-
-/// The envelope while DATA is read.
-#[derive(Debug)]
-pub(super) struct Pending {
-    kind: ListenerKind,
-    account: Option<String>,
-    peer: Peer,
-    protocol: &'static str,
-    mail: Mail,
-    recipients: Vec<Recipient>,
-}
-
-impl Pending {
-    /// Whether it is a report by its return path.
-    pub(super) fn return_path(&self) -> &ReturnPath {
-        &self.mail.return_path
-    }
-
-    /// The envelope, once DATA is read.
-    pub(super) fn envelope(self, id: TrackingId, received_at: Timestamp) -> Envelope {
-        Envelope {
-            id,
-            listener: self.kind,
-            account: self.account,
-            peer: self.peer,
-            return_path: self.mail.return_path,
-            recipients: self.recipients,
-            envid: self.mail.envid,
-            ret: self.mail.ret,
-            body: self.mail.body,
-            received_at,
-        }
-    }
-
-    /// Our Received field (RFC 5321 §4.4). Names no recipient, and of a submission neither the client's address nor what it
-    /// calls itself (G-086): both would leave with the message.
-    pub(super) fn received(&self, hostname: &str, id: TrackingId, at: Timestamp) -> String {
-        let from = match self.kind {
-            ListenerKind::Submission => String::new(),
-            ListenerKind::Relay => {
-                format!(
-                    "from {} ({})\r\n\t",
-                    name(&self.peer.helo),
-                    literal(self.peer.ip)
-                )
-            }
-        };
-        let (protocol, date) = (self.protocol, at.rfc5322());
-        format!("Received: {from}by {hostname} with {protocol} id {id};\r\n\t{date}\r\n")
-    }
-}
-
-/// RFC 5321 §4.1.3.
-fn literal(ip: IpAddr) -> String {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => format!("[{ip}]"),
-        IpAddr::V6(ip) => format!("[IPv6:{ip}]"),
-    }
-}
-
-/// A HELO name without what has a meaning in a header field.
-fn name(helo: &str) -> String {
-    let harmless = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
-    let mask = |c: char| if harmless(c) { c } else { '?' };
-    helo.chars().map(mask).collect()
 }
 
 #[derive(Debug)]
@@ -422,7 +357,7 @@ impl Session {
             return Err(Reply::new(530, "5.7.0", "authentication required"));
         };
         match &mail.return_path {
-            // Mail programs send read receipts so (RFC 8098 §2.1).
+            // Mail programs send read receipts so (RFC 8098 §3).
             ReturnPath::Null => Ok(()),
             ReturnPath::To(sender) if facts.directory.may_send_as(account, sender) => Ok(()),
             ReturnPath::To(_) => Err(Reply::new(

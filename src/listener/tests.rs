@@ -1,13 +1,13 @@
-//! The dialogues of `tests/wire/*.smtp`, played against the session without a socket, and the limits to the step.
+//! The dialogues of `tests/wire/*.smtp`, played against the session without a socket, and the limits to the
+//! step.
 
 use std::collections::VecDeque;
 use std::path::Path;
 
 use super::data::{DataReader, Fed};
 use super::guard::{Client, Guard, Room};
-use super::session::{
-    Action, BadLine, Checked, Facts, Outcome, Pending, Session, Setup, StartTls, Step,
-};
+use super::pending::Pending;
+use super::session::{Action, BadLine, Checked, Facts, Outcome, Session, Setup, StartTls, Step};
 use super::wire::{Cut, Input};
 use super::{AcceptError, Lookup, Standing, guard};
 use crate::envelope::{Address, ListenerKind, TrackingId};

@@ -1,5 +1,5 @@
-//! Octets between socket and dialogue. In: buffers as they come. Out: whole command lines, and how long to wait for more.
-//! A line ends with CRLF and nothing else, and is never kept beyond [`COMMAND_LINE_MAX`].
+//! Octets between socket and dialogue. In: buffers as they come. Out: whole command lines, and how long to
+//! wait for more. A line ends with CRLF and nothing else, and is never kept beyond [`COMMAND_LINE_MAX`].
 
 use std::io;
 use std::time::Duration;
@@ -98,7 +98,8 @@ impl Input {
         }
     }
 
-    /// Where the next octets go. Never empty after [`Input::cut`] said [`Cut::More`], nor when nothing is pending.
+    /// Where the next octets go. Never empty after [`Input::cut`] said [`Cut::More`], nor when nothing is
+    /// pending.
     pub(super) fn space(&mut self) -> &mut [u8] {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);

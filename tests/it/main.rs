@@ -1,0 +1,3 @@
+//! Integration tests: one binary, a module each.
+
+mod mailin_faults;
