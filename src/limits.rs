@@ -176,8 +176,10 @@ pub const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(5);
 pub const RELAY_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1_500);
 /// Longest line of message text that is sent, CRLF not counted. RFC 5322 §2.1.1.
 pub const SENT_LINE_MAX: usize = TEXT_LINE_MAX - 2;
-/// Longest line of a reply. RFC 5321 §4.5.3.1.5 gives 512; some hosts explain themselves at length.
-pub const REPLY_LINE_MAX: usize = 4_096;
+/// Longest line of a reply. RFC 5321 §4.5.3.1.5 gives 512; `lettre` reads 1,000.
+pub const REPLY_LINE_MAX: usize = 1_000;
+/// Lines of one reply. EHLO replies seen have under 30; `lettre` parses all lines again with each new one.
+pub const REPLY_LINES_MAX: u32 = 100;
 /// Open connections kept for one next hop.
 pub const KEPT_PER_HOP_MAX: usize = 4;
 /// Open connections kept, all next hops together.

@@ -1,5 +1,6 @@
-//! Hand-over to a clinic's mail system by SMTP (E-014) or LMTP (RFC 2033). In: a parcel and a server. Out: its own words.
-//! At least once: when a connection ends after the final dot the parcel goes again, with the same Message-ID.
+//! Hand-over to a clinic's mail system by SMTP (E-014) or LMTP (RFC 2033). In: a parcel and a server. Out:
+//! its own words. At least once: when a connection ends after the final dot the parcel goes again, with the
+//! same Message-ID.
 
 use std::net::SocketAddr;
 use std::path::Path;

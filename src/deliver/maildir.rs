@@ -1,6 +1,7 @@
-//! Hand-over into a Maildir, exactly once. In: a parcel and a directory. Out: the name of a file that is on the disk.
-//! The name follows from the message and the recipient alone, so that an attempt which was cut short is recognised by the
-//! next one. The file holds the message's octets as they are, CRLF included. Runs on a thread that may block.
+//! Hand-over into a Maildir, exactly once. In: a parcel and a directory. Out: the name of a file that is on
+//! the disk. The name follows from the message and the recipient alone, so that an attempt which was cut
+//! short is recognised by the next one. The file holds the message's octets as they are, CRLF included.
+//! Runs on a thread that may block.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, Write};
@@ -54,9 +55,9 @@ pub(super) async fn hand_over(world: &World, maildir: &Path, parcel: &Parcel<'_>
     }
 }
 
-/// `<seconds>.<message>_<recipient>.carepost`. The Maildir convention begins with a time; ours is when the message was
-/// accepted (its id holds it), since the time of the attempt would differ from one to the next. No host name for the same
-/// reason: a host may be renamed.
+/// `<seconds>.<message>_<recipient>.carepost`. The Maildir convention begins with a time; ours is when the
+/// message was accepted (its id holds it), since the time of the attempt would differ from one to the next.
+/// No host name for the same reason: a host may be renamed.
 fn base_name(message: TrackingId, recipient: &Address) -> String {
     let digest = sha256(recipient.key().as_bytes());
     let short: String = digest
@@ -89,7 +90,8 @@ fn store(copy: &Copy) -> io::Result<Stored> {
     Ok(Stored::Now)
 }
 
-/// Makes the Maildir if the directory that is to hold it exists. If not even that is there, a disk is not mounted.
+/// Makes the Maildir if the directory that is to hold it exists. If not even that is there, a disk is not
+/// mounted.
 fn prepare(maildir: &Path, parts: [&PathBuf; 3]) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.mode(0o700);

@@ -1,6 +1,6 @@
-//! Hand it over: Maildir, SMTP, LMTP. In: a [`Routed`] and the revealed body, or a notice for our own sender.
-//! Out: a [`Delivered`], or later, or never. Maildir exactly once; the others at least once with a stable id.
-//! Only what was handed over may be called `dispatched` (B-008):
+//! Hand it over: Maildir, SMTP, LMTP. In: a [`Routed`] and the revealed body, or a notice for our own
+//! sender. Out: a [`Delivered`], or later, or never. Maildir exactly once; the others at least once with a
+//! stable id. Only what was handed over may be called `dispatched` (B-008):
 //!
 //! ```
 //! # use carepost::{deliver::Delivered, notify::{self, About}, store::Bodies, world::World};
@@ -142,7 +142,8 @@ pub enum HandOver {
     Never(String),
 }
 
-/// Hands over without a grant: a notice that carepost itself wrote to one of its own senders. Also the inside of [`deliver`].
+/// Hands over without a grant: a notice that carepost itself wrote to one of its own senders. Also the
+/// inside of [`deliver`].
 pub async fn hand_over(edge: &Edge, destination: &Destination, parcel: &Parcel<'_>) -> HandOver {
     match destination {
         Destination::Maildir(path) => maildir::hand_over(&edge.world, path, parcel).await,

@@ -1,5 +1,5 @@
-//! Answers kept for a while: by key, with a life each, bounded in number and octets. In: answers. Out: the same, while fresh.
-//! Never keeps a failure to answer.
+//! Answers kept for a while: by key, with a life each, bounded in number and octets. In: answers. Out: the
+//! same, while fresh. Never keeps a failure to answer.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -64,7 +64,8 @@ impl<V: Clone> Cache<V> {
             kept.drop_stale(now);
         }
         if !kept.has_room(octets) {
-            // Everything fresh and yet full: an attack or a very large node. Starting over is cheap and bounded.
+            // Everything fresh and yet full: an attack or a very large node. Starting over is cheap and
+            // bounded.
             kept.clear();
         }
         kept.octets = kept.octets.saturating_add(octets);
@@ -88,7 +89,8 @@ impl<V: Clone> Cache<V> {
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept<V>> {
-        // No code that holds the lock can leave it half changed in a way that matters: at worst the octet count is off.
+        // No code that holds the lock can leave it half changed in a way that matters: at worst the octet
+        // count is off.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

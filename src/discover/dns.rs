@@ -1,5 +1,6 @@
-//! Questions to DNS through `hickory`. In: an absolute name and a type. Out: records, or "not there", or "no answer".
-//! EDNS with 1,232 octets, TCP when an answer is cut short (C-015), mixed case against forged answers. Keeps nothing itself.
+//! Questions to DNS through `hickory`. In: an absolute name and a type. Out: records, or "not there", or
+//! "no answer". EDNS with 1,232 octets, TCP when an answer is cut short (C-015), mixed case against forged
+//! answers. Keeps nothing itself.
 
 use std::time::Duration;
 
@@ -87,7 +88,8 @@ pub(crate) async fn ask(
     match world.within(DNS_TIMEOUT, client.lookup(name, kind)).await {
         Err(_) => Answer::NoAnswer(format!("no answer in {} s", DNS_TIMEOUT.as_secs())),
         Ok(Err(error)) => refusal(&error),
-        // hickory repeats what was cut short over TCP; what is cut short even so must not pass for the whole.
+        // hickory repeats what was cut short over TCP; what is cut short even so must not pass for the
+        // whole.
         Ok(Ok(lookup)) if lookup.message().metadata.truncation => {
             Answer::NoAnswer("the answer was cut short".to_owned())
         }

@@ -1,5 +1,6 @@
-//! Where a domain takes its mail, and where a host is. In: a name. Out: hosts with addresses, in the order to try them.
-//! MX by preference, then name; the domain itself if there is no MX (RFC 5321 §5.1); nothing for a null MX (RFC 7505).
+//! Where a domain takes its mail, and where a host is. In: a name. Out: hosts with addresses, in the order
+//! to try them. MX by preference, then name; the domain itself if there is no MX (RFC 5321 §5.1); nothing
+//! for a null MX (RFC 7505).
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -51,7 +52,8 @@ impl Resolver {
         self.locate(domain, hosts, life).await
     }
 
-    /// Addresses of each host; a host without any is left out. No host left and some answer missing: no answer.
+    /// Addresses of each host; a host without any is left out. No host left and some answer missing: no
+    /// answer.
     async fn locate(
         &self,
         domain: &str,

@@ -1,5 +1,5 @@
-//! Find the receiver's certificate. In: an address. Out: certificates, not yet trusted. Asks DNS (address, then domain);
-//! LDAP comes later. "Not there" and "no answer" differ (C-017). Never decides trust.
+//! Find the receiver's certificate. In: an address. Out: certificates, not yet trusted. Asks DNS (address,
+//! then domain); LDAP comes later. "Not there" and "no answer" differ (C-017). Never decides trust.
 
 mod cache;
 mod dns;
@@ -112,9 +112,9 @@ impl Resolver {
         })
     }
 
-    /// The address's certificates: CERT at `local.domain`, then at `domain` (C-001, C-002). At most one step is believed:
-    /// the first that gave at least one decodable certificate. Which of them is bound to the address and valid now is for
-    /// `trust` to say, at each use (C-012, C-034, C-040).
+    /// The address's certificates: CERT at `local.domain`, then at `domain` (C-001, C-002). At most one
+    /// step is believed: the first that gave at least one decodable certificate. Which of them is bound to
+    /// the address and valid now is for `trust` to say, at each use (C-012, C-034, C-040).
     ///
     /// # Errors
     /// [`DiscoverError`].
@@ -129,7 +129,8 @@ impl Resolver {
                 }
             };
             let label = name.to_ascii();
-            // C-017: a step that did not answer may hold the certificate that counts; a later one must not stand in for it.
+            // C-017: a step that did not answer may hold the certificate that counts; a later one must not
+            // stand in for it.
             let published = self.certificates(name).await.map_err(|why| {
                 DiscoverError::NoAnswer(format!("{} {label}: {why}", source.word()))
             })?;
@@ -147,8 +148,8 @@ impl Resolver {
         Err(DiscoverError::NotFound(asked.join("; ")))
     }
 
-    /// Mail hosts by MX preference, then name; the domain itself if there is no MX (RFC 5321 §5.1); `NotFound` for a null MX
-    /// (RFC 7505) or a domain that does not exist.
+    /// Mail hosts by MX preference, then name; the domain itself if there is no MX (RFC 5321 §5.1);
+    /// `NotFound` for a null MX (RFC 7505) or a domain that does not exist.
     ///
     /// # Errors
     /// [`DiscoverError`].
@@ -183,7 +184,8 @@ impl Resolver {
         addresses
     }
 
-    /// Whether any server answers at all (for readiness): asks for the root's NS; "not there" is an answer too.
+    /// Whether any server answers at all (for readiness): asks for the root's NS; "not there" is an answer
+    /// too.
     ///
     /// # Errors
     /// A sentence.
@@ -201,7 +203,8 @@ impl Resolver {
         self.kept.addresses.flush();
     }
 
-    /// Forgets one address's certificates: what was kept turned out to be no good, and the next look is at the source (C-033).
+    /// Forgets one address's certificates: what was kept turned out to be no good, and the next look is at
+    /// the source (C-033).
     pub fn forget(&self, address: &Address) {
         for step in plan::plan(address) {
             if let Step::Ask { name, .. } = step {
@@ -272,8 +275,8 @@ fn capped<T>(life: Duration, answer: &Result<T, DiscoverError>) -> Duration {
     }
 }
 
-/// The PKIX certificates among the records. Other types are passed over (C-009), so are records that do not decode (C-011);
-/// key tag and algorithm are not looked at (C-010).
+/// The PKIX certificates among the records. Other types are passed over (C-009), so are records that do not
+/// decode (C-011); key tag and algorithm are not looked at (C-010).
 fn read(records: &[Record]) -> Published {
     let mut certificates: Vec<Arc<Certificate>> = Vec::new();
     let (mut foreign, mut broken) = (0u32, 0u32);

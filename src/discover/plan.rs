@@ -31,10 +31,12 @@ pub(crate) fn domain_name(domain: &str) -> Result<Name, String> {
     absolute(domain.split('.'))
 }
 
-/// `local.domain.`: the `@` becomes a dot, and dots of the local part separate labels too, as publishers do it (C-004).
+/// `local.domain.`: the `@` becomes a dot, and dots of the local part separate labels too, as publishers do
+/// it (C-004).
 fn address_name(address: &Address) -> Result<Name, String> {
     let local = address.local().to_ascii_lowercase();
-    // RFC 1035 §2.3.1 lets a label hold anything; a quoted or non-ASCII local part has no agreed form in DNS.
+    // RFC 1035 §2.3.1 lets a label hold anything; a quoted or non-ASCII local part has no agreed form in
+    // DNS.
     if !local.bytes().all(|octet| octet.is_ascii_graphic()) || local.starts_with('"') {
         return Err("the part before @ has no form in DNS".to_owned());
     }

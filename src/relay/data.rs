@@ -1,5 +1,6 @@
-//! Message text as it goes over the wire: checked or mended lines, dots stuffed, the final dot (RFC 5321 §4.5.2).
-//! In: octets. Out: chunks. A bare CR or LF never leaves (G-061), so no peer can see an end of message that is not ours.
+//! Message text as it goes over the wire: checked or mended lines, dots stuffed, the final dot (RFC 5321
+//! §4.5.2). In: octets. Out: chunks. A bare CR or LF never leaves (G-061), so no peer can see an end of
+//! message that is not ours.
 
 use std::io::BufRead;
 
@@ -9,13 +10,14 @@ use tokio::sync::mpsc;
 use crate::limits::{BODY_IN_MEMORY_MAX, FRAME, SENT_LINE_MAX};
 use crate::store::{Body, BodyReader};
 
-/// What happens to a line that SMTP does not carry: a bare CR or LF, more than [`SENT_LINE_MAX`] octets, a NUL.
+/// What happens to a line that SMTP does not carry: a bare CR or LF, more than [`SENT_LINE_MAX`] octets, a
+/// NUL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lines {
     /// Nothing is sent. For what we made ourselves: its octets are signed and must not change.
     Demand,
-    /// A bare CR or LF becomes CRLF; a long line is folded as Postfix does (`smtp_line_length_limit`); a NUL goes through.
-    /// For clear text that others wrote, on its last step into a clinic.
+    /// A bare CR or LF becomes CRLF; a long line is folded as Postfix does (`smtp_line_length_limit`); a
+    /// NUL goes through. For clear text that others wrote, on its last step into a clinic.
     Mend,
 }
 
@@ -178,7 +180,8 @@ impl<R: BufRead> Encoding<R> {
     }
 }
 
-/// A message's wire form, chunk after chunk. A body that lies on disk is read and decrypted on a thread that may block.
+/// A message's wire form, chunk after chunk. A body that lies on disk is read and decrypted on a thread
+/// that may block.
 #[derive(Debug)]
 pub(crate) struct Chunks(Feed);
 

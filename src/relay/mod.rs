@@ -83,9 +83,9 @@ impl Relay {
         }
     }
 
-    /// One attempt: finds the mail hosts of `domain`, tries them in order, one transaction. Every recipient of `sealed` gets
-    /// exactly one outcome. `envid`: this attempt's random token, sent as ENVID where DSN is offered; `None` for a report,
-    /// of whose fate nobody is to be told (NOTIFY=NEVER).
+    /// One attempt: finds the mail hosts of `domain`, tries them in order, one transaction. Every recipient
+    /// of `sealed` gets exactly one outcome. `envid`: this attempt's random token, sent as ENVID where DSN
+    /// is offered; `None` for a report, of whose fate nobody is to be told (NOTIFY=NEVER).
     pub async fn relay(
         &self,
         sealed: &Sealed,

@@ -1,5 +1,5 @@
-//! Open conversations kept for the next message to the same hop. In: tidy sessions. Out: the same, while they are young and
-//! silent. Bounded per hop and in all; nothing stays longer than [`KEPT_IDLE_MAX`].
+//! Open conversations kept for the next message to the same hop. In: tidy sessions. Out: the same, while
+//! they are young and silent. Bounded per hop and in all; nothing stays longer than [`KEPT_IDLE_MAX`].
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,8 +35,8 @@ pub(crate) struct Sent {
 }
 
 impl Pool {
-    /// One transaction with `hop`: on a kept connection if there is one, else, or if that one turns out to be spent, on a new
-    /// one. `key` names the hop and all that makes its connections differ.
+    /// One transaction with `hop`: on a kept connection if there is one, else, or if that one turns out to
+    /// be spent, on a new one. `key` names the hop and all that makes its connections differ.
     ///
     /// # Errors
     /// [`Failure`].
@@ -118,7 +118,8 @@ impl Pool {
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
-        // The map is consistent between statements; at worst the count is off by one and corrected by the next sweep.
+        // The map is consistent between statements; at worst the count is off by one and corrected by the
+        // next sweep.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,6 +1,7 @@
-//! One conversation with one SMTP or LMTP server: greeting, EHLO or HELO or LHLO, STARTTLS, then transactions.
-//! In: a hop, a mailing. Out: what the server said for each recipient. Commands and replies go through `lettre`, the rest is
-//! ours (`docs/decisions/0004-lettre-outward.md`). Never decides whether to try again.
+//! One conversation with one SMTP or LMTP server: greeting, EHLO or HELO or LHLO, STARTTLS, then
+//! transactions. In: a hop, a mailing. Out: what the server said for each recipient. Commands and replies
+//! go through `lettre`, the rest is ours (`docs/decisions/0004-lettre-outward.md`). Never decides whether
+//! to try again.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -37,7 +38,8 @@ pub(crate) enum Protocol {
 /// What is demanded of the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TlsRule {
-    /// STARTTLS if offered, any certificate; in the clear if the handshake fails (RFC 7435; G-078): what travels is sealed.
+    /// STARTTLS if offered, any certificate; in the clear if the handshake fails (RFC 7435; G-078): what
+    /// travels is sealed.
     Opportunistic,
     /// STARTTLS if offered, and then the certificate must be right.
     OfferedVerified,
@@ -435,7 +437,8 @@ impl Session {
             self.write(all.as_bytes()).await?;
         }
         let reply = self.turn(&mail, together).await?;
-        // A kept connection that has had enough (one message each, 503, time-out) is not the message's fault.
+        // A kept connection that has had enough (one message each, 503, time-out) is not the message's
+        // fault.
         if reply.closes() || (reused && !reply.positive()) {
             return Err(Failure::Lost(reply.words()));
         }
@@ -525,9 +528,9 @@ impl Session {
         Ok(None)
     }
 
-    /// The answer to the dot: one for all, or with LMTP one for each recipient that was accepted, in order (RFC 2033 §4.2).
-    /// A connection that ends here leaves it open whether the message arrived: it is tried again later, and the same
-    /// Message-ID tells the other side (E-014).
+    /// The answer to the dot: one for all, or with LMTP one for each recipient that was accepted, in order
+    /// (RFC 2033 §4.2). A connection that ends here leaves it open whether the message arrived: it is tried
+    /// again later, and the same Message-ID tells the other side (E-014).
     async fn verdicts(&mut self, answers: &mut [Option<Said>]) {
         let mut reply = None;
         let mut tidy = true;
@@ -620,7 +623,8 @@ fn beyond_ascii(address: &Address) -> bool {
 
 /// An address as `lettre` says it: local part as written, domain as A-labels.
 fn said_as(address: &Address) -> lettre::Address {
-    // `Address::parse` let no control character, space outside quotes or angle bracket in: nothing can end the command early.
+    // `Address::parse` let no control character, space outside quotes or angle bracket in: nothing can end
+    // the command early.
     lettre::Address::new_dangerous(address.local(), address.domain())
 }
 

@@ -1,6 +1,6 @@
-//! The connection below `lettre`: one stream, shared by `lettre` (commands and replies) and by us (TLS, message text).
-//! In: octets from a peer. Out: reply lines, one at a time and in printable ASCII. `lettre` never holds octets that we have
-//! not seen, so that what a peer sends too early is noticed (G-065).
+//! The connection below `lettre`: one stream, shared by `lettre` (commands and replies) and by us (TLS,
+//! message text). In: octets from a peer. Out: reply lines, one at a time and in printable ASCII. `lettre`
+//! never holds octets that we have not seen, so that what a peer sends too early is noticed (G-065).
 
 use std::collections::VecDeque;
 use std::io;
@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::UnixStream;
 
 use crate::crypto::tls::TlsStream;
-use crate::limits::REPLY_LINE_MAX;
+use crate::limits::{REPLY_LINE_MAX, REPLY_LINES_MAX};
 use crate::world::Socket;
 
 /// What carries the octets.
@@ -28,8 +28,8 @@ pub(crate) enum Stream {
     Closed,
 }
 
-/// `lettre` opens every conversation itself: it reads a greeting, says EHLO, reads the reply. We do that part our own way
-/// (HELO, LHLO, STARTTLS), so it hears this, and its EHLO goes nowhere.
+/// `lettre` opens every conversation itself: it reads a greeting, says EHLO, reads the reply. We do that
+/// part our own way (HELO, LHLO, STARTTLS), so it hears this, and its EHLO goes nowhere.
 const PROLOGUE: &[u8] = b"220 -\r\n250 -\r\n";
 
 #[derive(Debug)]
@@ -39,6 +39,8 @@ struct Tap {
     ahead: VecDeque<u8>,
     /// A line being handed out.
     line: VecDeque<u8>,
+    /// Lines handed out of a reply that goes on.
+    unfinished: u32,
     /// What is written goes nowhere.
     mute: bool,
 }
@@ -54,6 +56,7 @@ impl Shared {
             stream,
             ahead: VecDeque::new(),
             line: PROLOGUE.iter().copied().collect(),
+            unfinished: 0,
             mute: true,
         })))
     }
@@ -84,7 +87,8 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, Tap> {
-        // A panic while it was held leaves a connection in an unknown state at worst; the peer's replies then do not fit.
+        // A panic while it was held leaves a connection in an unknown state at worst; the peer's replies
+        // then do not fit.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -107,8 +111,8 @@ impl Tap {
             return false;
         };
         let raw = self.ahead.drain(..=end);
-        // A lone LF ends a reply line too (we are liberal in what we read); anything unprintable becomes `?`, so that no
-        // peer writes control characters into a journal.
+        // A lone LF ends a reply line too (we are liberal in what we read); anything unprintable becomes
+        // `?`, so that no peer writes control characters into a journal.
         let printable = |octet: u8| match octet {
             b' '..=b'~' => octet,
             b'\t' => b' ',
@@ -122,9 +126,18 @@ impl Tap {
             // RFC 5321 §4.2: a code without text is to be understood; lettre wants the space.
             self.line.push_back(b' ');
         }
+        // RFC 5321 §4.2.1: a hyphen after the code says that more lines follow.
+        self.unfinished = match self.line.get(3) {
+            Some(b'-') => self.unfinished.saturating_add(1),
+            _ => 0,
+        };
         self.line.extend(b"\r\n");
         true
     }
+}
+
+fn excess(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 impl AsyncRead for Shared {
@@ -135,6 +148,9 @@ impl AsyncRead for Shared {
     ) -> Poll<io::Result<()>> {
         let mut tap = self.lock();
         loop {
+            if tap.unfinished > REPLY_LINES_MAX {
+                return Poll::Ready(Err(excess("a reply has too many lines")));
+            }
             if !tap.line.is_empty() || tap.cut() {
                 let wanted = buf.remaining().min(tap.line.len());
                 for octet in tap.line.drain(..wanted) {
@@ -143,8 +159,7 @@ impl AsyncRead for Shared {
                 return Poll::Ready(Ok(()));
             }
             if tap.ahead.len() > REPLY_LINE_MAX {
-                let error = io::Error::new(io::ErrorKind::InvalidData, "a reply line is too long");
-                return Poll::Ready(Err(error));
+                return Poll::Ready(Err(excess("a reply line is too long")));
             }
             let mut chunk = [0; 1_024];
             let mut read = ReadBuf::new(&mut chunk);

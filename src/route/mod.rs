@@ -1,4 +1,5 @@
-//! Which mailbox, edge or hook takes it. In: a grant and a snapshot of the directory. Out: a [`Routed`], or why not. Pure.
+//! Which mailbox, edge or hook takes it. In: a grant and a snapshot of the directory. Out: a [`Routed`], or
+//! why not. Pure.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,7 +15,8 @@ use crate::trust::Grant;
 pub enum Destination {
     /// `maildir:/path`
     Maildir(PathBuf),
-    /// `smtp://host[:port]` (STARTTLS if offered), `smtp+tls://` (STARTTLS demanded and verified), `smtp+plain://` (never).
+    /// `smtp://host[:port]` (STARTTLS if offered), `smtp+tls://` (STARTTLS demanded and verified),
+    /// `smtp+plain://` (never).
     Smtp {
         host: String,
         port: u16,
