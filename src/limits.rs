@@ -33,16 +33,38 @@ pub const DISCARD_TIMEOUT: Duration = Duration::from_secs(30);
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Unknown recipients a client may name in an hour before it hears 451 for all (E-056: no harvest).
 pub const UNKNOWN_RECIPIENTS_PER_HOUR_MAX: u32 = 20;
-/// Failed passwords of one client address or login in [`AUTH_WINDOW`] before 454.
+/// The hour of [`UNKNOWN_RECIPIENTS_PER_HOUR_MAX`].
+pub const UNKNOWN_RECIPIENTS_WINDOW: Duration = Duration::from_secs(3_600);
+/// Failed passwords of one client address for one login in [`AUTH_WINDOW`] before 454. NIST SP 800-63B §5.2.2 allows at most 100.
 pub const AUTH_FAILURES_MAX: u32 = 10;
-/// The window of [`AUTH_FAILURES_MAX`].
+/// Failed passwords of one client address, all logins together: a clinic behind one address is not locked out by one wrong device.
+pub const AUTH_FAILURES_PER_CLIENT_MAX: u32 = 100;
+/// The window of [`AUTH_FAILURES_MAX`] and [`AUTH_FAILURES_PER_CLIENT_MAX`].
 pub const AUTH_WINDOW: Duration = Duration::from_secs(900);
 /// argon2id verifications at once: 19 MiB each (OWASP parameters).
 pub const PASSWORD_CHECKS_AT_ONCE: usize = 2;
+/// Right passwords remembered until the next change of the directory; 32 octets each.
+pub const PASSWORDS_REMEMBERED_MAX: usize = 10_000;
 /// Free octets on the store's file system below which mail is deferred with 452. Postfix `queue_minfree` habit: 1.5 × the largest message.
 pub const FREE_OCTETS_MIN: u64 = 192 * 1024 * 1024;
 /// Free inodes below which mail is deferred with 452.
 pub const FREE_INODES_MIN: u64 = 1_000;
+/// The store's free room is asked for at most this often.
+pub const ROOM_CHECK_EVERY: Duration = Duration::from_secs(1);
+/// RCPT commands past [`RECIPIENTS_MAX`] that hear 452 before they count as errors. Postfix `smtpd_recipient_overshoot_limit`.
+pub const RECIPIENTS_OVERSHOOT_MAX: usize = 1_000;
+/// Octets of an over-long command line that are read for its end before the session is closed: 32 of the longest lines.
+pub const COMMAND_SKIP_MAX: usize = 64 * 1024;
+/// Clients and logins that the listener remembers failures of; the oldest is forgotten first.
+pub const CLIENTS_REMEMBERED_MAX: usize = 10_000;
+/// How long sessions in DATA may go on after the order to stop. systemd kills after 90 s.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the last reply and the TLS close of a session may take.
+pub const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Wait before the next accept when the process is out of descriptors; doubles to [`ACCEPT_PAUSE_MAX`].
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Longest wait before the next accept.
+pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Received fields in one message before it is a loop. RFC 5321 §6.3 asks for at least 100; Postfix `hopcount_limit` 50.
 pub const HOPS_MAX: usize = 50;
 
@@ -73,6 +95,14 @@ pub const JOURNAL_ROWS_READ_MAX: i64 = 10_000;
 pub const HEADER_OCTETS_MAX: usize = 256 * 1024;
 /// Header fields of one entity.
 pub const HEADER_FIELDS_MAX: usize = 1_000;
+/// Parameters of one Content-Type or Content-Disposition; no mail seen has more than 8.
+pub const MIME_PARAMETERS_MAX: usize = 64;
+/// Octets of white space after a boundary on its line (RFC 2046 §5.1.1 transport-padding; RFC 5322 §2.1.1 line length).
+pub const BOUNDARY_PADDING_MAX: usize = 998;
+/// Longest line that may be sent, without CRLF. RFC 5322 §2.1.1.
+pub const LINE_OCTETS_MAX: usize = 998;
+/// Mailboxes of one address field; RFC 5321 transactions of 100 recipients with room for groups.
+pub const MAILBOXES_MAX: usize = 1_000;
 /// MIME nesting. Postfix `mime_nesting_limit` is 100; no referral seen is deeper than 6.
 pub const MIME_DEPTH_MAX: usize = 20;
 /// Parts of one message.
@@ -81,6 +111,8 @@ pub const MIME_PARTS_MAX: usize = 1_000;
 pub const SIGNATURE_OCTETS_MAX: usize = 1024 * 1024;
 /// Octets of everything in an EnvelopedData before its content.
 pub const ENVELOPE_HEAD_MAX: usize = 256 * 1024;
+/// Octets of a report (MDN, DSN) that are read; a returned message may follow after them.
+pub const REPORT_OCTETS_MAX: usize = 1024 * 1024;
 /// ASN.1 nesting.
 pub const ASN1_DEPTH_MAX: usize = 32;
 /// RecipientInfos of one message: as many as recipients.
@@ -96,12 +128,18 @@ pub const RSA_BITS_MAX: u32 = 8_192;
 
 // ---- trust ------------------------------------------------------------------------------------
 
+/// Octets of one certificate. Certificates with long name lists stay below 10 KiB.
+pub const CERTIFICATE_OCTETS_MAX: usize = 64 * 1024;
 /// Signature checks of one judgment. webpki's `Budget`: 100.
 pub const SIGNATURE_CHECKS_MAX: usize = 100;
 /// Certificates between leaf and anchor. No healthcare PKI seen is deeper than 4.
 pub const PATH_DEPTH_MAX: usize = 8;
 /// Complete paths tried for one leaf.
 pub const PATHS_MAX: usize = 50;
+/// Steps from certificate to issuer in the search of one judgment. An honest bag takes fewer than 20.
+pub const PATH_STEPS_MAX: usize = 1_000;
+/// Policies that are followed at one level of one path (RFC 9618 §5.1 bounds the graph; this bounds its width).
+pub const POLICY_NODES_MAX: usize = 1_000;
 /// Name comparisons of one judgment. webpki's `Budget`: 250,000.
 pub const NAME_COMPARISONS_MAX: usize = 250_000;
 
@@ -121,6 +159,28 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 pub const RELAY_COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
 /// The reply to the final dot. RFC 5321 §4.5.3.2.6.
 pub const RELAY_DATA_TIMEOUT: Duration = Duration::from_secs(600);
+/// One block of message text to a next hop. RFC 5321 §4.5.3.2.5.
+pub const RELAY_BLOCK_TIMEOUT: Duration = Duration::from_secs(180);
+/// What a peer that stops taking text may still have to say. Ours.
+pub const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(5);
+/// One attempt at a domain, all its hosts together: it must end before its lease ([`LEASE`]) does.
+pub const RELAY_ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1_500);
+/// Longest line of message text that is sent, CRLF not counted. RFC 5322 §2.1.1.
+pub const SENT_LINE_MAX: usize = TEXT_LINE_MAX - 2;
+/// Longest line of a reply. RFC 5321 §4.5.3.1.5 gives 512; some hosts explain themselves at length.
+pub const REPLY_LINE_MAX: usize = 4_096;
+/// Open connections kept for one next hop.
+pub const KEPT_PER_HOP_MAX: usize = 4;
+/// Open connections kept, all next hops together.
+pub const KEPT_MAX: usize = 128;
+/// How long an idle connection is kept. Most servers wait longer; a shorter stay is politer (RFC 5321 §4.5.3.2.7: 5 minutes).
+pub const KEPT_IDLE_MAX: Duration = Duration::from_secs(30);
+/// Addresses tried of one host. Postfix `smtp_mx_address_limit` 5.
+pub const ADDRESSES_PER_HOST_MAX: usize = 5;
+/// Names whose DNS answers are kept.
+pub const DNS_CACHE_NAMES_MAX: usize = 10_000;
+/// Octets of certificates that are kept with them.
+pub const DNS_CACHE_OCTETS_MAX: usize = 64 * 1024 * 1024;
 /// MX hosts tried in one attempt.
 pub const MX_HOSTS_MAX: usize = 10;
 /// Wait after a first failed attempt; doubles with each further one. Postfix `minimal_backoff_time` is 300 s, too slow

@@ -13,3 +13,13 @@ pub use key::{
     CryptoError, Curve, KeyTransport, PrivateKey, PublicKey, Secret, SignatureAlgorithm,
     rejects_implicitly,
 };
+
+/// Lower-case hex.
+pub fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}
+
+/// The OpenSSL that is linked, in its own words.
+pub fn version() -> &'static str {
+    openssl::version::version()
+}

@@ -1,9 +1,34 @@
 //! Hand it over: Maildir, SMTP, LMTP. In: a [`Routed`] and the revealed body, or a notice for our own sender.
 //! Out: a [`Delivered`], or later, or never. Maildir exactly once; the others at least once with a stable id.
+//! Only what was handed over may be called `dispatched` (B-008):
+//!
+//! ```
+//! # use carepost::{deliver::Delivered, notify::{self, About}, store::Bodies, world::World};
+//! fn say(proof: &Delivered, about: &About, bodies: &Bodies, world: &World) {
+//!     let _draft = notify::dispatched(proof, about, bodies, world);
+//! }
+//! ```
+//! ```compile_fail,E0308
+//! # use carepost::{route::Routed, notify::{self, About}, store::Bodies, world::World};
+//! fn say(proof: &Routed, about: &About, bodies: &Bodies, world: &World) {
+//!     let _draft = notify::dispatched(proof, about, bodies, world);
+//! }
+//! ```
+
+mod edge;
+mod maildir;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+pub mod sql;
 
 use crate::crypto::tls::ClientContext;
+use crate::discover::Resolver;
 use crate::envelope::{Address, ReturnPath, TrackingId};
 use crate::journal::Reason;
+use crate::relay::pool::Pool;
 use crate::route::{Destination, Routed};
 use crate::store::Body;
 use crate::trust::Grant;
@@ -45,9 +70,25 @@ pub enum DeliverError {
 #[derive(Clone, Debug)]
 pub struct Edge {
     pub world: World,
+    /// Finds the hosts that routes name.
+    pub resolver: Resolver,
     /// EHLO name.
     pub hostname: String,
     pub tls: ClientContext,
+    /// Open connections kept for the next hand-over, shared by clones.
+    pub(crate) pool: Arc<Pool>,
+}
+
+impl Edge {
+    pub fn new(world: World, resolver: Resolver, hostname: String, tls: ClientContext) -> Self {
+        Self {
+            world,
+            resolver,
+            hostname,
+            tls,
+            pool: Arc::default(),
+        }
+    }
 }
 
 /// One hand-over as the edge sees it: what is delivered, for whom, under which stable name.
@@ -67,11 +108,30 @@ pub struct Parcel<'a> {
 /// # Errors
 /// [`DeliverError`].
 pub async fn deliver(
-    _edge: &Edge,
-    _routed: Routed,
-    _parcel: Parcel<'_>,
+    edge: &Edge,
+    routed: Routed,
+    parcel: Parcel<'_>,
 ) -> Result<Delivered, Box<DeliverError>> {
-    todo!()
+    let granted = routed.grant();
+    if granted.message() != parcel.message || granted.recipient() != parcel.recipient {
+        // A mistake of ours; nothing of one message may ever reach another's recipient.
+        let detail = "the grant is for another message or recipient; nothing was handed over";
+        let detail = detail.to_owned();
+        return Err(Box::new(DeliverError::Later { routed, detail }));
+    }
+    let Routed { grant, destination } = routed;
+    match hand_over(edge, &destination, &parcel).await {
+        HandOver::Done(detail) => Ok(Delivered { grant, detail }),
+        HandOver::Later(detail) => {
+            let routed = Routed { grant, destination };
+            Err(Box::new(DeliverError::Later { routed, detail }))
+        }
+        HandOver::Never(detail) => Err(Box::new(DeliverError::Never {
+            grant,
+            reason: Reason::EdgeRefused,
+            detail,
+        })),
+    }
 }
 
 /// What an attempt to hand over came to.
@@ -83,6 +143,11 @@ pub enum HandOver {
 }
 
 /// Hands over without a grant: a notice that carepost itself wrote to one of its own senders. Also the inside of [`deliver`].
-pub async fn hand_over(_edge: &Edge, _destination: &Destination, _parcel: &Parcel<'_>) -> HandOver {
-    todo!()
+pub async fn hand_over(edge: &Edge, destination: &Destination, parcel: &Parcel<'_>) -> HandOver {
+    match destination {
+        Destination::Maildir(path) => maildir::hand_over(&edge.world, path, parcel).await,
+        Destination::Smtp { host, port, tls } => edge::smtp(edge, host, *port, *tls, parcel).await,
+        Destination::Lmtp { host, port } => edge::lmtp(edge, host, *port, parcel).await,
+        Destination::LmtpSocket(path) => edge::lmtp_socket(edge, path, parcel).await,
+    }
 }

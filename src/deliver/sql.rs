@@ -25,13 +25,14 @@ pub enum Attempt {
 /// [`StoreError`].
 pub async fn commit(
     tx: &mut Tx,
-    lease: &Lease,
+    lease: Lease,
     recipient: &Address,
     attempt: Attempt,
     report: Option<(&'static str, Draft, Option<Vec<u8>>)>,
 ) -> Result<Option<Vec<(Lease, Waiting)>>, StoreError> {
     let job = lease.job();
     let (tenant, message, route) = (job.tenant.clone(), job.message, job.destination.clone());
+    let tries = lease.attempt();
     let kept = match &attempt {
         Attempt::Later { detail, next } => jobs::retry_at(tx, lease, *next, detail).await?,
         Attempt::Delivered { .. } | Attempt::Never { .. } => jobs::done(tx, lease).await?,
@@ -46,7 +47,7 @@ pub async fn commit(
             Event::Delivered { route, detail }
         }
         Attempt::Later { detail, next } => {
-            Event::DeliveryDeferred { route, attempt: lease.attempt(), detail, next: next.rfc3339() }
+            Event::DeliveryDeferred { route, attempt: tries, detail, next: next.rfc3339() }
         }
         Attempt::Never { reason, detail } => {
             let change = Change { state: LegState::Undeliverable, reason: Some(reason), detail: &detail };

@@ -5,13 +5,15 @@ mod accounts;
 mod addresses;
 mod csv;
 mod domains;
+mod password;
 mod snapshot;
+mod sql;
 
 pub use accounts::{
     Account, AccountError, Password, add_account, add_password, list_accounts, revoke_password,
     verify_password,
 };
-pub use addresses::{AddressRow, list_addresses, remove_address, set_address};
+pub use addresses::{AddressRow, is_npi, list_addresses, remove_address, set_address};
 pub use csv::{ImportReport, RejectedRow, import_csv};
 pub use domains::{DomainRow, add_domain, list_domains};
 pub use snapshot::{AddressState, Directory, DomainEntry, Entry, UnknownRecipient, load};

@@ -1,4 +1,5 @@
 //! The snapshot that the listener and `route` read: domains, addresses, who may send as whom.
+//! In: the store. Out: a [`Directory`], swapped as a whole when the store's epoch goes up.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,6 +7,8 @@ use crate::envelope::Address;
 use crate::route::Destination;
 use crate::store::{Store, StoreError};
 use crate::trust::Profile;
+
+use super::sql;
 
 /// Whether an address takes mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +19,25 @@ pub enum AddressState {
     Moved,
 }
 
+impl AddressState {
+    /// The word in rows.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+            Self::Full => "full",
+            Self::Moved => "moved",
+        }
+    }
+
+    /// Reads [`AddressState::word`] back.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Active, Self::Disabled, Self::Full, Self::Moved]
+            .into_iter()
+            .find(|state| state.word() == word)
+    }
+}
+
 /// What RCPT says to an unknown mailbox of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UnknownRecipient {
@@ -23,6 +45,23 @@ pub enum UnknownRecipient {
     Reject,
     /// Accepted; answered `processed`, then `failed`.
     Accept,
+}
+
+impl UnknownRecipient {
+    /// The word in rows.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Reject => "reject",
+            Self::Accept => "accept",
+        }
+    }
+
+    /// Reads [`UnknownRecipient::word`] back.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Reject, Self::Accept]
+            .into_iter()
+            .find(|choice| choice.word() == word)
+    }
 }
 
 /// One domain of ours.
@@ -49,6 +88,8 @@ pub struct Directory {
     pub(super) domains: HashMap<String, DomainEntry>,
     /// By address key.
     pub(super) addresses: HashMap<String, Entry>,
+    /// `postmaster` of domains whose operator gave it no route, by address key.
+    pub(super) postmasters: HashMap<String, Entry>,
     /// Login -> (tenant, address keys it may send as).
     pub(super) senders: HashMap<String, (String, HashSet<String>)>,
 }
@@ -65,7 +106,9 @@ impl Directory {
 
     /// The address, if it is in the directory. `postmaster` of a domain of ours always is, if any address of it is (G-088): see `load`.
     pub fn entry(&self, address: &Address) -> Option<&Entry> {
-        self.addresses.get(address.key())
+        self.addresses
+            .get(address.key())
+            .or_else(|| self.postmasters.get(address.key()))
     }
 
     /// Whether this login may send as this address (E-011).
@@ -90,10 +133,96 @@ impl Directory {
     }
 }
 
+type DomainFields = (String, String, String, String);
+type AddressFields = (String, String, String, String);
+type SenderFields = (String, String, Option<String>);
+type Rows = (Vec<DomainFields>, Vec<AddressFields>, Vec<SenderFields>);
+
 /// Reads it all.
+///
+/// `postmaster` of a domain without such an address goes where the domain's first active address goes (RFC 5321 §4.5.1).
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn load(_store: &Store) -> Result<Directory, StoreError> {
-    todo!()
+pub async fn load(store: &Store) -> Result<Directory, StoreError> {
+    let (domains, addresses, senders): Rows = store
+        .read(NAME, |conn| {
+            Box::pin(async move {
+                let domains = sqlx::query_as(sql::DOMAIN_LOAD)
+                    .fetch_all(&mut *conn)
+                    .await?;
+                let addresses = sqlx::query_as(sql::ADDRESS_LOAD)
+                    .fetch_all(&mut *conn)
+                    .await?;
+                let senders = sqlx::query_as(sql::SENDER_LOAD).fetch_all(conn).await?;
+                Ok((domains, addresses, senders))
+            })
+        })
+        .await?;
+    let mut directory = Directory::default();
+    for row in domains {
+        let entry = domain_entry(row)?;
+        directory.domains.insert(entry.name.clone(), entry);
+    }
+    for row in addresses {
+        let entry = address_entry(row)?;
+        directory.admit(entry)?;
+    }
+    for (account, tenant, key) in senders {
+        let (_, keys) = directory
+            .senders
+            .entry(account)
+            .or_insert_with(|| (tenant, HashSet::new()));
+        keys.extend(key);
+    }
+    Ok(directory)
+}
+
+const NAME: &str = "directory-load";
+
+/// What this code cannot have written.
+fn broken(what: impl Into<String>) -> StoreError {
+    StoreError::Row {
+        name: NAME,
+        what: what.into(),
+    }
+}
+
+fn domain_entry((name, tenant, profile, unknown): DomainFields) -> Result<DomainEntry, StoreError> {
+    Ok(DomainEntry {
+        profile: Profile::from_word(&profile)
+            .ok_or_else(|| broken(format!("domain {name}: profile {profile}")))?,
+        unknown_recipient: UnknownRecipient::from_word(&unknown)
+            .ok_or_else(|| broken(format!("domain {name}: unknown_recipient {unknown}")))?,
+        name,
+        tenant,
+    })
+}
+
+fn address_entry((written, tenant, state, route): AddressFields) -> Result<Entry, StoreError> {
+    let wrong = |what: String| broken(format!("address {written}: {what}"));
+    Ok(Entry {
+        address: Address::parse(&written).map_err(|error| wrong(error.to_string()))?,
+        state: AddressState::from_word(&state).ok_or_else(|| wrong(format!("state {state}")))?,
+        destination: Destination::parse(&route)
+            .map_err(|error| wrong(format!("route {route}: {error}")))?,
+        tenant,
+    })
+}
+
+impl Directory {
+    fn admit(&mut self, entry: Entry) -> Result<(), StoreError> {
+        let postmaster = Address::parse(&format!("postmaster@{}", entry.address.domain()))
+            .map_err(|error| broken(format!("{}: {error}", entry.address)))?;
+        if entry.state == AddressState::Active {
+            self.postmasters
+                .entry(postmaster.key().to_owned())
+                .or_insert_with(|| Entry {
+                    address: postmaster,
+                    ..entry.clone()
+                });
+        }
+        self.addresses.insert(entry.address.key().to_owned(), entry);
+        Ok(())
+    }
 }

@@ -157,6 +157,14 @@ pub(crate) fn domain_key(domain: &str) -> Result<String, AddressError> {
     }
 }
 
+/// A domain as it is kept and compared: see [`Address::domain`].
+///
+/// # Errors
+/// [`AddressError::Domain`].
+pub fn parse_domain(text: &str) -> Result<String, AddressError> {
+    domain_key(text)
+}
+
 impl PartialEq for Address {
     fn eq(&self, other: &Self) -> bool {
         self.key == other.key

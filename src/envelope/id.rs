@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::world::World;
+use crate::world::{Timestamp, World};
 
 /// Crockford's base 32: no I, L, O, U.
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -18,6 +18,12 @@ impl TrackingId {
         let millis = u64::try_from(world.now().0 / 1_000).unwrap_or(0);
         let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &world.random()).into_uuid();
         Self(uuid.as_u128())
+    }
+
+    /// When it was made: a UUIDv7 begins with milliseconds since the epoch (RFC 9562 §5.7).
+    pub fn created_at(self) -> Timestamp {
+        let millis = i64::try_from(self.0 >> 80).unwrap_or(0);
+        Timestamp(millis.saturating_mul(1_000))
     }
 }
 

@@ -6,7 +6,7 @@ mod id;
 
 use std::net::IpAddr;
 
-pub use address::{Address, AddressError};
+pub use address::{Address, AddressError, parse_domain};
 pub use id::{MessageId, ParseIdError, TrackingId};
 
 use crate::world::Timestamp;

@@ -377,7 +377,7 @@ pub async fn commit_overdue(tx: &mut Tx, tracked: &Tracked, post: &Post) -> Resu
         return Ok(None);
     }
     // Decision 11: a negative notice withdraws what is unsent.
-    jobs::withdraw_if_idle(tx, *message).await?;
+    jobs::withdraw_idle(tx, *message).await?;
     put_failure(tx, &about, reason, "", post).await
 }
 

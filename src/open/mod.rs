@@ -3,15 +3,25 @@
 //! [`Grant`] is shown, or one [`Unopenable`]. Pure: no network, no clock; large bodies go through encrypted scratch blobs.
 //! From outside every failure looks the same: the caller says nothing to the sender.
 
+mod bind;
+mod decrypt;
+mod inner;
+mod outer;
+mod signed;
+#[cfg(test)]
+mod tests;
+mod verify;
 mod withheld;
 
 use std::sync::Arc;
 
 use crate::certs::KeyRing;
+use crate::cms::CmsError;
 use crate::envelope::{Address, MessageId, TrackingId};
-use crate::journal::Reason;
+use crate::journal::{Fault, Reason};
+use crate::mime::{Header, MimeError};
 use crate::spool::Accepted;
-use crate::store::{Bodies, Body};
+use crate::store::{Bodies, Body, BodyError};
 use crate::trust::{Anchors, Certificate};
 use crate::world::World;
 
@@ -118,6 +128,8 @@ pub struct Unopenable {
     pub detail: String,
     /// SHA-256 of the decoded outer CMS octets, if it came so far.
     pub cms_digest: Option<[u8; 32]>,
+    /// [`Fault::Never`]: it will not open next time either. [`Fault::Later`]: our own disk failed, nothing is known yet.
+    pub fault: Fault,
 }
 
 /// Opens a message. `anchors` only tells each recipient's profile (v1.2 or v1.3). Runs on a CPU thread; may be called again for
@@ -126,13 +138,141 @@ pub struct Unopenable {
 /// # Errors
 /// [`Unopenable`].
 pub fn open(
-    _accepted: &Accepted,
-    _keys: &KeyRing,
-    _anchors: &Anchors,
-    _bodies: &Bodies,
-    _world: &World,
+    accepted: &Accepted,
+    keys: &KeyRing,
+    anchors: &Anchors,
+    bodies: &Bodies,
+    world: &World,
 ) -> Result<Opened, Unopenable> {
-    todo!()
+    let watch = outer::Watch::default();
+    let tools = Tools {
+        body: accepted.body(),
+        watch: &watch,
+        bodies,
+        world,
+    };
+    take_off(accepted, keys, anchors, &tools).map_err(|failure| Unopenable {
+        reason: failure.reason,
+        detail: failure.detail,
+        cms_digest: outer::cms_digest(&tools).ok(),
+        fault: if watch.failed() {
+            Fault::Later
+        } else {
+            failure.fault
+        },
+    })
+}
+
+/// What every step works with.
+struct Tools<'a> {
+    body: &'a Body,
+    watch: &'a outer::Watch,
+    bodies: &'a Bodies,
+    world: &'a World,
+}
+
+/// Why a step failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Failure {
+    reason: Reason,
+    detail: String,
+    fault: Fault,
+}
+
+type Step<T> = Result<T, Failure>;
+
+impl Failure {
+    fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self {
+            reason,
+            detail: detail.into(),
+            fault: Fault::Never,
+        }
+    }
+}
+
+impl From<MimeError> for Failure {
+    fn from(error: MimeError) -> Self {
+        let reason = match error {
+            MimeError::OverLimit(_) => Reason::OverLimit,
+            MimeError::Missing(_) | MimeError::Doubled(_) => Reason::BadHeaders,
+            MimeError::Malformed(_) | MimeError::Unfit(_) | MimeError::Source(_) => {
+                Reason::Malformed
+            }
+        };
+        Self::new(reason, error.to_string())
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        MimeError::from(error).into()
+    }
+}
+
+impl From<BodyError> for Failure {
+    fn from(error: BodyError) -> Self {
+        Self {
+            reason: Reason::Malformed,
+            detail: error.to_string(),
+            fault: Fault::Later,
+        }
+    }
+}
+
+impl From<CmsError> for Failure {
+    fn from(error: CmsError) -> Self {
+        let reason = match error {
+            CmsError::OverLimit(_) => Reason::OverLimit,
+            CmsError::Algorithm(_) => Reason::WeakAlgorithm,
+            CmsError::Malformed(_) | CmsError::ContentType(_) | CmsError::Source(_) => {
+                Reason::Malformed
+            }
+        };
+        Self::new(reason, error.to_string())
+    }
+}
+
+/// Layer after layer.
+fn take_off(
+    accepted: &Accepted,
+    keys: &KeyRing,
+    anchors: &Anchors,
+    tools: &Tools<'_>,
+) -> Step<Opened> {
+    let envelope = accepted.envelope();
+    let holders = decrypt::holders(envelope, keys, anchors);
+    let decrypted = decrypt::decrypt(&holders, tools)?;
+    let profile = bind::common_profile(&holders);
+    let content = signed::read(&decrypted, profile, tools)?;
+    let verified = verify::verify(&content, &decrypted, tools)?;
+    let bound = bind::bind(
+        &content.inner,
+        envelope,
+        &decrypted,
+        verified.signers,
+        profile,
+    )?;
+    Ok(Opened {
+        message: envelope.id,
+        kind: content.inner.kind,
+        sender: bound.sender,
+        recipients: bound.recipients,
+        excluded: bound.excluded,
+        message_id: bound.message_id,
+        asked: bound.asked,
+        signers: bound.signers,
+        bag: verified.bag,
+        protection: Protection {
+            cipher: decrypted.cipher,
+            key_transport: decrypted.key_transport,
+            digest: verified.digest,
+            wrapped: content.inner.wrapped,
+        },
+        digest: content.inner.digest,
+        cms_digest: decrypted.cms_digest,
+        body: Withheld::new(envelope.id, content.inner.digest, content.inner.body),
+    })
 }
 
 /// What kind of mail this is by its outer header alone, before any key is used: the listener refuses clear mail at end of DATA
@@ -147,7 +287,10 @@ pub enum OuterKind {
     Clear,
 }
 
-/// Looks at the outer header.
-pub fn outer_kind(_body: &Body) -> OuterKind {
-    todo!()
+/// Looks at the outer header. One that cannot be read is clear mail: nothing in it can be opened.
+pub fn outer_kind(body: &Body) -> OuterKind {
+    let Ok(mut reader) = body.reader() else {
+        return OuterKind::Clear;
+    };
+    Header::read(&mut reader).map_or(OuterKind::Clear, |header| outer::kind(&header))
 }

@@ -1,11 +1,20 @@
 //! The durable queue: jobs, leases, when to try again. In: work to do. Out: a [`Lease`] on one piece of it, which ends one way: settled.
+//! Never decides what a failed attempt means: that is its driver's.
 
+mod lease;
+pub mod legs;
+pub mod operator;
 mod schedule;
 pub mod sql;
 
-use crate::envelope::TrackingId;
-use crate::world::Timestamp;
+#[cfg(test)]
+mod tests;
 
+use crate::envelope::TrackingId;
+use crate::world::{Timestamp, World};
+
+pub use lease::Lease;
+pub(crate) use lease::Returns;
 pub use schedule::next_attempt;
 
 /// What kind of work.
@@ -50,26 +59,25 @@ pub struct Job {
     pub created_at: Timestamp,
 }
 
-/// The right to work on one job until it is settled or the lease runs out. Not Clone.
-#[must_use = "a lease that is dropped is tried again only after it runs out"]
-#[derive(Debug)]
-pub struct Lease {
-    job: Job,
-    token: String,
-    /// This attempt included; committed before the work begins.
-    attempt: u32,
-}
-
-impl Lease {
-    pub fn job(&self) -> &Job {
-        &self.job
-    }
-
-    pub fn attempt(&self) -> u32 {
-        self.attempt
-    }
-
-    pub fn token(&self) -> &str {
-        &self.token
+impl Job {
+    /// A new job that lives for `life`; the caller fills in recipient and destination.
+    pub fn new(
+        tenant: &str,
+        kind: JobKind,
+        message: TrackingId,
+        now: Timestamp,
+        life: std::time::Duration,
+        world: &World,
+    ) -> Self {
+        Self {
+            id: TrackingId::new(world).to_string(),
+            tenant: tenant.to_owned(),
+            kind,
+            message,
+            recipient_key: String::new(),
+            destination: String::new(),
+            expires_at: now.plus(life),
+            created_at: now,
+        }
     }
 }

@@ -43,11 +43,12 @@ pub struct Commit<'a> {
 /// [`StoreError`].
 pub async fn commit(
     tx: &mut Tx,
-    lease: &Lease,
+    lease: Lease,
     commit: Commit<'_>,
     post: &notices::Post,
 ) -> Result<Option<Vec<Lease>>, StoreError> {
     let Commit { draft, token, trail, results, next } = commit;
+    let (tenant, attempt) = (lease.job().tenant.clone(), lease.attempt());
     let waits = results.iter().any(|(_, result)| matches!(result, Result4::Later { .. }));
     let kept = match next {
         Some(next) if waits => {
@@ -62,7 +63,6 @@ pub async fn commit(
     if !kept {
         return Ok(None);
     }
-    let tenant = lease.job().tenant.clone();
     for (recipient, event) in trail {
         let mut entry = Entry::message(&tenant, draft.id, event);
         entry.recipient = recipient;
@@ -70,14 +70,14 @@ pub async fn commit(
     }
     let mut leases = Vec::new();
     for (recipient, result) in results {
-        let leg = Leg { lease, draft, recipient: &recipient, tenant: &tenant, token };
+        let leg = Leg { attempt, draft, recipient: &recipient, tenant: &tenant, token };
         leases.extend(leg.commit(tx, result, next, post).await?);
     }
     Ok(Some(leases))
 }
 
 struct Leg<'a> {
-    lease: &'a Lease,
+    attempt: u32,
     draft: &'a Draft,
     recipient: &'a Address,
     tenant: &'a str,
@@ -95,7 +95,7 @@ impl Leg<'_> {
         match (result, next) {
             (Result4::Relayed { host, tls, reply }, _) => {
                 self.relayed(tx, &reply).await?;
-                self.record(tx, Event::Relayed { host, tls, reply, attempt: self.lease.attempt() });
+                self.record(tx, Event::Relayed { host, tls, reply, attempt: self.attempt });
                 Ok(None)
             }
             (Result4::HandedOver { message }, _) => {
@@ -106,7 +106,7 @@ impl Leg<'_> {
             (Result4::Later { reason, detail }, Some(next)) => {
                 let change = Change { state: LegState::Queued, reason: Some(reason), detail: &detail };
                 legs::set_state(tx, self.draft.id, self.recipient, &[LegState::Queued], change).await?;
-                let attempt = self.lease.attempt();
+                let attempt = self.attempt;
                 self.record(tx, Event::RelayDeferred { reason, detail, attempt, next: next.rfc3339() });
                 Ok(None)
             }

@@ -73,6 +73,18 @@ impl StoreError {
         }
     }
 
+    /// The same error once more: a failed commit is told to everyone who was in it.
+    pub(super) fn repeat(&self) -> Self {
+        match self {
+            Self::Full(what) => Self::Full(what.clone()),
+            Self::Closed => Self::Closed,
+            other => Self::Database {
+                name: "commit",
+                source: sqlx::Error::Io(std::io::Error::other(other.to_string())),
+            },
+        }
+    }
+
     /// Gives an unnamed error the name of the work it came from.
     pub(super) fn or_named(self, name: &'static str) -> Self {
         match self {

@@ -5,14 +5,22 @@
 mod at_rest;
 mod body;
 mod error;
+mod handle;
+mod open;
+mod sql;
+mod tx;
 mod writer;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 
 pub use at_rest::{KekError, KeyEncryptionKey};
 pub use body::{Bodies, Body, BodyError, BodyReader, BodyWriter};
 pub use error::{Named, StoreError};
-pub use writer::{Store, Tx, Wake};
+pub use handle::Store;
+pub use tx::{Tx, Wake};
 
 /// Where things are kept.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::envelope::Address;
 
 use super::Certificate;
+use super::name::Name;
 
 /// SHA-256 of an anchor's DER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,8 +52,8 @@ impl Profile {
 /// One set of anchors, indexed by subject name; as cheap with 10,000 as with one.
 #[derive(Debug, Default)]
 pub struct AnchorSet {
-    pub(super) by_subject: HashMap<Vec<u8>, Vec<Arc<Certificate>>>,
-    pub(super) ids: HashMap<[u8; 32], Arc<Certificate>>,
+    by_subject: HashMap<Name, Vec<Arc<Certificate>>>,
+    ids: HashMap<[u8; 32], Arc<Certificate>>,
 }
 
 impl AnchorSet {
@@ -66,7 +67,7 @@ impl AnchorSet {
                 .is_none()
             {
                 set.by_subject
-                    .entry(certificate.subject().to_vec())
+                    .entry(certificate.subject_name.clone())
                     .or_default()
                     .push(certificate);
             }
@@ -80,6 +81,14 @@ impl AnchorSet {
 
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
+    }
+
+    /// Anchors that bear the name of the certificate's issuer; those whose key identifier fits first. Only candidates.
+    pub(super) fn issuers_of(&self, certificate: &Certificate) -> Vec<&Arc<Certificate>> {
+        let named = self.by_subject.get(&certificate.issuer_name);
+        let mut named: Vec<_> = named.into_iter().flatten().collect();
+        named.sort_by_key(|anchor| !certificate.points_to(anchor));
+        named
     }
 
     /// Full identity, never a name or key identifier alone.

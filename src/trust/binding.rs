@@ -1,12 +1,117 @@
 //! Binding: whose certificate is it? (A-010 to A-014.)
+//! In: a certificate, an address. Out: bound or not, and how. Says nothing about trust.
 
 use crate::envelope::Address;
 
 use super::{Certificate, Profile};
 
+/// How a certificate belongs to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// Some rfc822Name is the address.
+    Address,
+    /// Some dNSName is its domain.
+    Domain,
+}
+
 /// Whether the certificate belongs to this address: some rfc822Name equals the address, or some dNSName equals its domain.
 /// Every value is compared; no wildcard; no parent or child domain; the subject's emailAddress never
 /// binds under v1.3; a non-ASCII local part never binds.
-pub fn binds(_certificate: &Certificate, _address: &Address, _profile: Profile) -> bool {
-    todo!()
+pub fn binds(certificate: &Certificate, address: &Address, profile: Profile) -> bool {
+    binding(certificate, address, profile).is_some()
+}
+
+/// As [`binds`], and by which kind of name; the closer binding if there are both.
+pub fn binding(certificate: &Certificate, address: &Address, profile: Profile) -> Option<Binding> {
+    if !address.local().is_ascii() || (profile == Profile::V1_2 && !legacy_agrees(certificate)) {
+        return None;
+    }
+    if certificate
+        .san_mail()
+        .iter()
+        .any(|value| is_address(value, address))
+    {
+        Some(Binding::Address)
+    } else if certificate
+        .san_dns()
+        .iter()
+        .any(|value| is_domain(value, address))
+    {
+        Some(Binding::Domain)
+    } else {
+        None
+    }
+}
+
+/// Whether an rfc822Name is this address. The strict parser lets neither NUL nor a trailing dot pass (G-043).
+fn is_address(value: &str, address: &Address) -> bool {
+    value.is_ascii() && Address::parse(value).is_ok_and(|named| named == *address)
+}
+
+/// Whether a dNSName is the address's domain. Exact but for letter case, so a `*` is only ever a `*`.
+fn is_domain(value: &str, address: &Address) -> bool {
+    value.eq_ignore_ascii_case(address.domain())
+}
+
+/// A-012 under v1.2: an emailAddress in the subject is tolerated, but must repeat a name of the subjectAltName.
+fn legacy_agrees(certificate: &Certificate) -> bool {
+    certificate.subject_mail.iter().all(|legacy| {
+        let mut names = certificate.san_mail().iter().chain(certificate.san_dns());
+        names.any(|name| name.eq_ignore_ascii_case(legacy))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> Address {
+        Address::parse(text).expect("an address")
+    }
+
+    #[test]
+    fn an_rfc822_name_binds_the_whole_address_and_nothing_near_it() {
+        let alice = address("Alice@Direct.Example.org");
+        for same in ["alice@direct.example.org", "ALICE@direct.EXAMPLE.org"] {
+            assert!(is_address(same, &alice), "{same}");
+        }
+        for near in [
+            "bob@direct.example.org",
+            "alice@example.org",
+            "alice@x.direct.example.org",
+            "alice@direct.example.org.",
+            "alice@direct.example.org\0.evil.example",
+            "alice\0@direct.example.org",
+            "x alice@direct.example.org",
+            "<alice@direct.example.org>",
+            "direct.example.org",
+            "*@direct.example.org",
+            "",
+        ] {
+            assert!(!is_address(near, &alice), "{near:?}");
+        }
+    }
+
+    #[test]
+    fn a_dns_name_binds_its_very_domain_and_nothing_near_it() {
+        let alice = address("alice@direct.example.org");
+        assert!(is_domain("Direct.Example.ORG", &alice));
+        for near in [
+            "example.org",
+            "a.direct.example.org",
+            "*.example.org",
+            "*.direct.example.org",
+            "direct.example.org.",
+            ".direct.example.org",
+            "direct.example.org\0",
+            "evildirect.example.org",
+            "",
+        ] {
+            assert!(!is_domain(near, &alice), "{near:?}");
+        }
+        assert!(is_domain(
+            "xn--kruter-bua.example",
+            &address("a@kräuter.example")
+        ));
+    }
 }

@@ -1,9 +1,23 @@
 //! One certificate: read once, by `x509-parser`, into what is used; shared from then on.
+//! In: DER. Out: a [`Certificate`], with everything that is wrong with it on its own as a defect. Decides nothing about trust.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::crypto::{CryptoError, PublicKey};
+use der::asn1::ObjectIdentifier;
+use x509_parser::certificate::X509CertificateParser;
+use x509_parser::nom::Parser;
+use x509_parser::prelude::X509Certificate;
+
+use crate::crypto::{CryptoError, Digest, PublicKey, SignatureAlgorithm, sha256};
+use crate::limits::CERTIFICATE_OCTETS_MAX;
 use crate::world::Timestamp;
+
+use super::algorithm::{read_key, read_signature_algorithm};
+use super::constraints::{Constraints, Names};
+use super::extensions::Extensions;
+use super::name::Name;
+use super::tlv::{self, Element, tag};
 
 /// keyUsage bits that matter (RFC 5280 §4.2.1.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,33 +38,36 @@ pub struct CertificateError(pub String);
 /// A parsed certificate. Nothing about it is trusted.
 #[derive(Debug)]
 pub struct Certificate {
-    pub(super) der: Vec<u8>,
-    pub(super) fingerprint: [u8; 32],
-    pub(super) version: u32,
+    der: Vec<u8>,
+    fingerprint: [u8; 32],
+    /// Where the signed octets lie in `der`.
+    tbs: Range<usize>,
     /// Content octets of the INTEGER.
-    pub(super) serial: Vec<u8>,
+    serial: Vec<u8>,
     /// DER of the Name.
-    pub(super) issuer: Vec<u8>,
+    issuer: Vec<u8>,
     /// DER of the Name.
-    pub(super) subject: Vec<u8>,
+    subject: Vec<u8>,
+    pub(super) issuer_name: Name,
+    pub(super) subject_name: Name,
     /// For people: `CN=..., O=...`.
-    pub(super) subject_text: String,
-    pub(super) not_before: Timestamp,
-    pub(super) not_after: Timestamp,
-    pub(super) public_key: Result<PublicKey, CryptoError>,
-    pub(super) key_usage: Option<KeyUsage>,
-    /// Dotted OIDs.
-    pub(super) extended_key_usage: Option<Vec<String>>,
-    /// (cA, pathLenConstraint).
-    pub(super) basic_constraints: Option<(bool, Option<u32>)>,
-    pub(super) subject_key_id: Option<Vec<u8>>,
-    pub(super) authority_key_id: Option<Vec<u8>>,
-    /// subjectAltName rfc822Name values, as encoded.
-    pub(super) san_mail: Vec<String>,
-    /// subjectAltName dNSName values, as encoded.
-    pub(super) san_dns: Vec<String>,
+    subject_text: String,
+    issuer_text: String,
+    not_before: Timestamp,
+    not_after: Timestamp,
+    public_key: Result<PublicKey, CryptoError>,
+    /// RSA 2048, P-256, or what it is instead.
+    key_text: String,
+    /// Set if the key is not to be used at all, whatever its size: an odd exponent, an unknown curve.
+    pub(super) key_fault: Option<String>,
+    /// SHA-256 of the SubjectPublicKeyInfo: which key it is.
+    pub(super) key_id: [u8; 32],
+    /// How it is signed, or what the algorithm is called that is refused.
+    pub(super) signature_algorithm: Result<SignatureAlgorithm, String>,
+    signature: Vec<u8>,
     /// emailAddress attributes of the subject.
     pub(super) subject_mail: Vec<String>,
+    pub(super) extensions: Extensions,
     /// What is wrong with it whatever the path: duplicate or undecodable extensions, unknown critical ones, odd versions...
     pub(super) defects: Vec<String>,
 }
@@ -60,8 +77,19 @@ impl Certificate {
     ///
     /// # Errors
     /// [`CertificateError`] if it is no certificate at all; what is merely wrong is kept as a defect and refused when judged.
-    pub fn parse(_der: &[u8]) -> Result<Arc<Self>, CertificateError> {
-        todo!()
+    pub fn parse(der: &[u8]) -> Result<Arc<Self>, CertificateError> {
+        if der.len() > CERTIFICATE_OCTETS_MAX {
+            return Err(broken("larger than 64 KiB"));
+        }
+        // Extension values are decoded by `Extensions`, strictly.
+        let parsed = X509CertificateParser::new()
+            .with_deep_parse_extensions(false)
+            .parse(der);
+        match parsed {
+            Ok(([], parsed)) => read(der, &parsed).map(Arc::new),
+            Ok(_) => Err(broken("octets follow it")),
+            Err(_) => Err(broken("its structure does not decode")),
+        }
     }
 
     pub fn der(&self) -> &[u8] {
@@ -97,6 +125,10 @@ impl Certificate {
         &self.subject_text
     }
 
+    pub fn issuer_text(&self) -> &str {
+        &self.issuer_text
+    }
+
     pub fn not_before(&self) -> Timestamp {
         self.not_before
     }
@@ -111,25 +143,35 @@ impl Certificate {
         self.public_key.as_ref().map_err(|error| *error)
     }
 
+    /// The kind of key for people: `RSA 2048`, `P-256`.
+    pub fn key_text(&self) -> &str {
+        &self.key_text
+    }
+
     pub fn key_usage(&self) -> Option<KeyUsage> {
-        self.key_usage
+        self.extensions.key_usage
     }
 
     pub fn subject_key_id(&self) -> Option<&[u8]> {
-        self.subject_key_id.as_deref()
+        self.extensions.subject_key_id.as_deref()
     }
 
     pub fn san_mail(&self) -> &[String] {
-        &self.san_mail
+        &self.extensions.alt_names.mail
     }
 
     pub fn san_dns(&self) -> &[String] {
-        &self.san_dns
+        &self.extensions.alt_names.dns
+    }
+
+    /// What is wrong with it whatever the path, in words.
+    pub fn defects(&self) -> &[String] {
+        &self.defects
     }
 
     /// Whether basicConstraints says cA.
     pub fn is_ca(&self) -> bool {
-        matches!(self.basic_constraints, Some((true, _)))
+        matches!(self.extensions.basic_constraints, Some((true, _)))
     }
 
     /// Whether this certificate is the one that `rid` names.
@@ -138,7 +180,243 @@ impl Certificate {
             crate::cms::Identifier::IssuerAndSerial { issuer, serial } => {
                 *issuer == self.issuer && *serial == self.serial
             }
-            crate::cms::Identifier::KeyId(id) => self.subject_key_id.as_deref() == Some(id),
+            crate::cms::Identifier::KeyId(id) => self.subject_key_id() == Some(id),
         }
     }
+
+    /// Whether issuer and subject are the same name (RFC 5280 §3.2: self-issued).
+    pub(super) fn is_self_issued(&self) -> bool {
+        self.issuer_name == self.subject_name
+    }
+
+    /// Whether the key identifiers say that `issuer` issued it. Orders candidates; proves nothing.
+    pub(super) fn points_to(&self, issuer: &Self) -> bool {
+        let id = self.extensions.authority_key_id.as_deref();
+        id.is_some() && id == issuer.subject_key_id()
+    }
+
+    /// Whether the key of `issuer` made this certificate's signature. Costs one public-key operation.
+    pub(super) fn is_signed_by(&self, issuer: &Self) -> bool {
+        let (Ok(algorithm), Ok(key)) = (&self.signature_algorithm, &issuer.public_key) else {
+            return false;
+        };
+        let fits = match algorithm {
+            SignatureAlgorithm::Ecdsa(_) => !key.is_rsa(),
+            SignatureAlgorithm::RsaPkcs1(_) | SignatureAlgorithm::RsaPss { .. } => key.is_rsa(),
+        };
+        let Some(tbs) = self.der.get(self.tbs.clone()).filter(|_| fits) else {
+            return false;
+        };
+        let mut digest = Digest::new(algorithm.digest());
+        digest.update(tbs);
+        key.verify(*algorithm, &digest.finish(), &self.signature)
+    }
+
+    pub(super) fn constraints(&self) -> Option<&Constraints> {
+        self.extensions.name_constraints.as_ref()
+    }
+
+    pub(super) fn policies(&self) -> Option<&[ObjectIdentifier]> {
+        self.extensions.policies.as_deref()
+    }
+
+    /// The names that name constraints are compared with.
+    pub(super) fn names(&self) -> Names<'_> {
+        Names {
+            subject: &self.subject_name,
+            subject_mail: &self.subject_mail,
+            alt: &self.extensions.alt_names,
+        }
+    }
+}
+
+fn broken(why: &str) -> CertificateError {
+    CertificateError(why.to_owned())
+}
+
+/// The fields of a TBSCertificate as elements, in the order of RFC 5280 §4.1 and with nothing between or after them.
+struct Fields<'a> {
+    tbs: Element<'a>,
+    algorithm: Element<'a>,
+    inner_algorithm: Element<'a>,
+    signature: &'a [u8],
+    serial: Element<'a>,
+    issuer: Element<'a>,
+    validity: Element<'a>,
+    subject: Element<'a>,
+    key: Element<'a>,
+    unique_ids: usize,
+    extensions: Option<Element<'a>>,
+}
+
+fn fields(der: &[u8]) -> Option<Fields<'_>> {
+    let outer = tlv::all(tlv::only(der, tag::SEQUENCE)?.value)?;
+    let [tbs, algorithm, signature] = outer.as_slice() else {
+        return None;
+    };
+    let inner = tlv::all(tbs.value)?;
+    let inner = match inner.as_slice() {
+        [version, rest @ ..] if version.tag == tag::CONTEXT_0 => rest,
+        rest => rest,
+    };
+    let [
+        serial,
+        inner_algorithm,
+        issuer,
+        validity,
+        subject,
+        key,
+        rest @ ..,
+    ] = inner
+    else {
+        return None;
+    };
+    let tags: Vec<u8> = rest.iter().map(|element| element.tag).collect();
+    let known = matches!(
+        tags.as_slice(),
+        [] | [tag::CONTEXT_1 | tag::CONTEXT_2 | tag::CONTEXT_3]
+            | [tag::CONTEXT_1, tag::CONTEXT_2 | tag::CONTEXT_3]
+            | [tag::CONTEXT_2, tag::CONTEXT_3]
+            | [tag::CONTEXT_1, tag::CONTEXT_2, tag::CONTEXT_3]
+    );
+    let extensions = rest
+        .iter()
+        .find(|element| element.tag == tag::CONTEXT_3)
+        .copied();
+    // The signature is whole octets.
+    let (0, signature) = signature
+        .value
+        .split_first()
+        .filter(|_| known && signature.tag == tag::BIT_STRING)?
+    else {
+        return None;
+    };
+    Some(Fields {
+        tbs: *tbs,
+        algorithm: *algorithm,
+        inner_algorithm: *inner_algorithm,
+        signature,
+        serial: *serial,
+        issuer: *issuer,
+        validity: *validity,
+        subject: *subject,
+        key: *key,
+        unique_ids: rest.len().saturating_sub(usize::from(extensions.is_some())),
+        extensions,
+    })
+}
+
+fn read(der: &[u8], parsed: &X509Certificate<'_>) -> Result<Certificate, CertificateError> {
+    let fields = fields(der).ok_or_else(|| broken("its fields are not in order"))?;
+    let issuer = Name::parse(fields.issuer.whole).ok_or_else(|| broken("no issuer name"))?;
+    let subject = Name::parse(fields.subject.whole).ok_or_else(|| broken("no subject name"))?;
+    let mut extensions = fields
+        .extensions
+        .map(|found| Extensions::read(found.value))
+        .unwrap_or_default();
+    let mut defects = structure_defects(&fields, parsed);
+    defects.append(&mut extensions.defects);
+    if issuer.0.is_empty() {
+        // RFC 5280 §4.1.2.4.
+        defects.push("the issuer name is empty".to_owned());
+    }
+    let key = read_key(fields.key);
+    Ok(Certificate {
+        fingerprint: sha256(der),
+        tbs: range_of(der, fields.tbs.whole),
+        serial: fields.serial.value.to_vec(),
+        issuer: fields.issuer.whole.to_vec(),
+        subject: fields.subject.whole.to_vec(),
+        issuer_name: issuer.0,
+        subject_name: subject.0,
+        subject_text: subject_text(parsed, &extensions),
+        issuer_text: printable(&parsed.issuer().to_string()),
+        not_before: Timestamp::from_unix_s(parsed.validity().not_before.timestamp()),
+        not_after: Timestamp::from_unix_s(parsed.validity().not_after.timestamp()),
+        public_key: key.key,
+        key_text: key.text,
+        key_fault: key.fault,
+        key_id: sha256(fields.key.whole),
+        signature_algorithm: read_signature_algorithm(fields.algorithm, parsed),
+        signature: fields.signature.to_vec(),
+        subject_mail: subject.1,
+        extensions,
+        defects,
+        der: der.to_vec(),
+    })
+}
+
+/// Where `part`, a slice of `whole`, lies in it.
+fn range_of(whole: &[u8], part: &[u8]) -> Range<usize> {
+    let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
+    start..start.saturating_add(part.len())
+}
+
+fn structure_defects(fields: &Fields<'_>, parsed: &X509Certificate<'_>) -> Vec<String> {
+    let mut defects = Vec::new();
+    let mut note = |wrong: bool, what: &str| {
+        if wrong {
+            defects.push(what.to_owned());
+        }
+    };
+    let version = parsed.version().0;
+    // RFC 5280 §4.1.2.1: versions are 0 to 2; §4.1.2.8, §4.1.2.9: who may have unique identifiers and extensions.
+    note(version > 2, "its version is none that exists");
+    note(
+        fields.extensions.is_some() && version != 2,
+        "extensions in a certificate that is not v3",
+    );
+    note(
+        fields.unique_ids > 0 && version == 0,
+        "unique identifiers in a v1 certificate",
+    );
+    // RFC 5280 §4.1.1.2: both fields must hold the same algorithm.
+    let agree = fields.algorithm.whole == fields.inner_algorithm.whole;
+    note(
+        !agree,
+        "the signature algorithm inside differs from the one outside",
+    );
+    // RFC 5280 §4.1.2.2: at most 20 octets (21 with the leading zero that some CAs add). Zero and negative numbers are
+    // tolerated, as that section advises: a serial number names a certificate here and proves nothing.
+    let long = fields.serial.value.len() > 21
+        || (fields.serial.value.len() == 21 && fields.serial.value.first() != Some(&0));
+    note(long, "its serial number is longer than 20 octets");
+    note(
+        !are_plain_times(fields.validity),
+        "its validity is not written in Zulu time",
+    );
+    defects
+}
+
+/// RFC 5280 §4.1.2.5: YYMMDDHHMMSSZ or YYYYMMDDHHMMSSZ, nothing shorter, no offsets or fractions.
+fn are_plain_times(validity: Element<'_>) -> bool {
+    let plain = |time: &Element<'_>| {
+        let digits = match time.tag {
+            tag::UTC_TIME => 12,
+            tag::GENERALIZED_TIME => 14,
+            _ => return false,
+        };
+        time.value.split_last().is_some_and(|(zulu, rest)| {
+            *zulu == b'Z' && rest.len() == digits && rest.iter().all(u8::is_ascii_digit)
+        })
+    };
+    tlv::all(validity.value).is_some_and(|times| times.len() == 2 && times.iter().all(plain))
+}
+
+/// The subject for people; the first alternative name if the subject is empty.
+fn subject_text(parsed: &X509Certificate<'_>, extensions: &Extensions) -> String {
+    let text = parsed.subject().to_string();
+    if !text.is_empty() {
+        return printable(&text);
+    }
+    let names = &extensions.alt_names;
+    let first = names.mail.iter().chain(&names.dns).next();
+    first.map_or_else(|| "(no subject)".to_owned(), |name| printable(name))
+}
+
+/// One line of bounded length, for logs and terminals.
+fn printable(text: &str) -> String {
+    const LONGEST: usize = 200;
+    let plain = |c: char| if c.is_control() { '?' } else { c };
+    text.chars().take(LONGEST).map(plain).collect()
 }

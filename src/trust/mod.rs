@@ -2,14 +2,20 @@
 //! In: certificates, anchors, evidence, a time. Out: a [`Judgment`]; [`Grant`]s are made here and nowhere else.
 //! Pure: no socket, no clock, no database. Key identifiers order candidates and never prove anything.
 
+mod algorithm;
 mod anchors;
 mod binding;
 mod certificate;
+mod constraints;
+mod extensions;
 mod judge;
+mod name;
 mod path;
+pub mod verdict;
+mod tlv;
 
-pub use anchors::{AnchorId, AnchorSet, Anchors, Direction, Profile};
-pub use binding::binds;
+pub use anchors::{AnchorId, AnchorSet, Anchors, Direction, DomainTrust, Profile};
+pub use binding::{Binding, binding, binds};
 pub use certificate::{Certificate, CertificateError, KeyUsage};
 pub use judge::{
     Distrust, Evidence, Grant, GrantRow, Judgment, Need, RecipientJudgment, TrustedRecipient,

@@ -106,7 +106,7 @@ pub struct Committed {
 /// [`StoreError`].
 pub async fn commit(
     tx: &mut Tx,
-    lease: &Lease,
+    lease: Lease,
     facts: &OpenedFacts,
     verdicts: Vec<Verdict>,
 ) -> Result<Option<Committed>, StoreError> {
@@ -114,6 +114,7 @@ pub async fn commit(
         Verdict::Undecided { again_at, .. } => Some(*again_at),
         _ => None,
     });
+    let (message, tenant) = (lease.job().message, lease.job().tenant.clone());
     let kept = match again_at {
         // The attempts that end in a verdict are no crashes: the count starts again.
         Some(at) => jobs::retry_afresh(tx, lease, at).await?,
@@ -122,7 +123,6 @@ pub async fn commit(
     if !kept {
         return Ok(None);
     }
-    let (message, tenant) = (lease.job().message, lease.job().tenant.clone());
     note_opened(tx, message, facts).await?;
     tx.record(Entry::message(&tenant, message, facts.event.clone()));
     let mut committed = Committed::default();
@@ -149,15 +149,15 @@ pub async fn commit(
 /// [`StoreError`].
 pub async fn commit_unopenable(
     tx: &mut Tx,
-    lease: &Lease,
+    lease: Lease,
     recipients: &[Address],
     reason: Reason,
     detail: &str,
 ) -> Result<(), StoreError> {
+    let (message, tenant) = (lease.job().message, lease.job().tenant.clone());
     if !jobs::done(tx, lease).await? {
         return Ok(());
     }
-    let (message, tenant) = (lease.job().message, lease.job().tenant.clone());
     tx.record(Entry::message(&tenant, message, Event::Unopenable { reason, detail: detail.to_owned() }));
     for recipient in recipients {
         let change = Change { state: LegState::Refused, reason: Some(reason), detail };

@@ -1,0 +1,257 @@
+//! The signed layer: multipart/signed, or an opaque application/pkcs7-mime.
+//! In: the decrypted entity. Out: the signature's structure, a digest of the exact signed octets, and the message within, spooled.
+//! One pass; the content can be digested again if the signature turns out to use another digest or canonical line ends.
+
+use std::io::{BufRead, BufReader, Read};
+
+use crate::cms::{CmsError, OpaqueReader, SignedData, read_opaque_signed, read_signed};
+use crate::crypto::{Digest, DigestAlgorithm};
+use crate::journal::Reason;
+use crate::limits::{FRAME, SIGNATURE_OCTETS_MAX};
+use crate::mime::{Canonical, ContentType, Decoded, Header, LoneCr, Multipart, TransferEncoding};
+use crate::trust::Profile;
+
+use super::decrypt::Decrypted;
+use super::inner::{self, Inner};
+use super::outer::{self, Digested, Watched, is_named, is_pkcs7};
+use super::{Failure, Step, Tools};
+
+/// What the signed layer held.
+pub(super) struct Content {
+    pub inner: Inner,
+    pub signature: SignedData,
+    pub form: Form,
+    /// Digest of the exact signed octets.
+    pub algorithm: DigestAlgorithm,
+    pub digest: Vec<u8>,
+}
+
+/// How the signature comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// multipart/signed (RFC 8551 §3.5.3).
+    Detached,
+    /// application/pkcs7-mime; smime-type=signed-data.
+    Opaque,
+}
+
+/// Which octets are digested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// As they came.
+    Exact,
+    /// With CRLF for every line end: some signers canonicalise for the digest only.
+    Canonical,
+}
+
+/// The decrypted entity, after its header.
+struct Entity<'w> {
+    header: Header,
+    content_type: ContentType,
+    body: Watched<'w>,
+}
+
+fn entity<'w>(decrypted: &Decrypted, tools: &Tools<'w>) -> Step<Entity<'w>> {
+    let mut body = outer::read_body(&decrypted.plain, tools.watch)?;
+    let unreadable = |_| {
+        let detail = "what it decrypts to is not a MIME entity";
+        Failure::new(Reason::DecryptFailed, detail)
+    };
+    let header = Header::read(&mut body).map_err(unreadable)?;
+    let content_type = header.content_type()?;
+    Ok(Entity {
+        header,
+        content_type,
+        body,
+    })
+}
+
+/// Reads the layer.
+pub(super) fn read(decrypted: &Decrypted, profile: Profile, tools: &Tools<'_>) -> Step<Content> {
+    let entity = entity(decrypted, tools)?;
+    let take = |content: &mut dyn BufRead| inner::spool(content, &decrypted.outer, profile, tools);
+    if is_signed_multipart(&entity.content_type) {
+        read_detached(entity, take)
+    } else if is_pkcs7(&entity.content_type, "mime")
+        || is_named(&entity.header, &entity.content_type, ".p7m")
+    {
+        read_opaque(entity, take)
+    } else {
+        // encrypted is not enough.
+        let (kind, subtype) = (entity.content_type.kind(), entity.content_type.subtype());
+        Err(Failure::new(
+            Reason::NotSigned,
+            format!("what it decrypts to is {kind}/{subtype}"),
+        ))
+    }
+}
+
+/// multipart/signed by S/MIME; the protocol parameter may be missing, or in its old spelling.
+fn is_signed_multipart(content_type: &ContentType) -> bool {
+    content_type.is("multipart", "signed")
+        && content_type.parameter("protocol").is_none_or(|protocol| {
+            ContentType::parse(protocol).is_ok_and(|kind| is_pkcs7(&kind, "signature"))
+        })
+}
+
+fn read_detached(
+    entity: Entity<'_>,
+    take: impl Fn(&mut dyn BufRead) -> Step<Inner>,
+) -> Step<Content> {
+    let algorithm = micalg(&entity.content_type);
+    let mut parts = Multipart::new(entity.body, entity.content_type.boundary()?);
+    let two = || {
+        Failure::new(
+            Reason::Malformed,
+            "multipart/signed has not exactly two parts",
+        )
+    };
+    let first = parts.next_part()?.ok_or_else(two)?;
+    let mut content = Digested::new(first, algorithm);
+    let inner = take(&mut content)?;
+    let digest = content.finish()?;
+    let mut second = parts.next_part()?.ok_or_else(two)?;
+    let octets = signature_part(&mut second)?;
+    // RFC 1847 §2.1: exactly two.
+    if parts.next_part()?.is_some() {
+        return Err(two());
+    }
+    let signature = read_signed(&octets)?;
+    // A signature with content of its own speaks about that, not about what stands beside it.
+    if signature.has_content {
+        let detail = "the detached signature carries content of its own";
+        return Err(Failure::new(Reason::Malformed, detail));
+    }
+    Ok(Content {
+        inner,
+        signature,
+        form: Form::Detached,
+        algorithm,
+        digest,
+    })
+}
+
+/// The digest that `micalg` promises; only a guess that saves a second pass.
+fn micalg(content_type: &ContentType) -> DigestAlgorithm {
+    let named = content_type.parameter("micalg").unwrap_or_default();
+    let named = named.to_ascii_lowercase().replace('-', "");
+    named
+        .split(',')
+        .find_map(|word| match word.trim() {
+            "sha256" => Some(DigestAlgorithm::Sha256),
+            "sha384" => Some(DigestAlgorithm::Sha384),
+            "sha512" => Some(DigestAlgorithm::Sha512),
+            _ => None,
+        })
+        .unwrap_or(DigestAlgorithm::Sha256)
+}
+
+/// The decoded signature part, within [`SIGNATURE_OCTETS_MAX`].
+fn signature_part(mut part: impl BufRead) -> Step<Vec<u8>> {
+    let header = Header::read(&mut part)?;
+    let content_type = header.content_type()?;
+    let known = is_pkcs7(&content_type, "signature") || is_named(&header, &content_type, ".p7s");
+    if !known {
+        let detail = "the second part of multipart/signed is not application/pkcs7-signature";
+        return Err(Failure::new(Reason::NotSigned, detail));
+    }
+    let encoding = header
+        .transfer_encoding()?
+        .unwrap_or(TransferEncoding::Identity);
+    let limit = u64::try_from(SIGNATURE_OCTETS_MAX).unwrap_or(u64::MAX);
+    let mut octets = Vec::new();
+    let mut decoded = encoding.decode(part);
+    let mut limited = (&mut decoded).take(limit + 1);
+    limited.read_to_end(&mut octets)?;
+    if octets.len() > SIGNATURE_OCTETS_MAX {
+        return Err(Failure::new(
+            Reason::OverLimit,
+            "over a limit: signature octets",
+        ));
+    }
+    Ok(octets)
+}
+
+type Opaque<'w> = OpaqueReader<Decoded<Watched<'w>>>;
+
+fn open_opaque(entity: Entity<'_>) -> Step<Opaque<'_>> {
+    let mut body = entity.body;
+    let encoding = match entity.header.transfer_encoding()? {
+        Some(encoding) => encoding,
+        None if body.fill_buf()?.first() == Some(&0x30) => TransferEncoding::Identity,
+        None => TransferEncoding::Base64,
+    };
+    read_opaque_signed(encoding.decode(body)).map_err(|error| match error {
+        // A second envelope is content of nobody we could name.
+        CmsError::ContentType(oid) => Failure::new(
+            Reason::NotSigned,
+            format!("the inner CMS content type is {oid}"),
+        ),
+        other => other.into(),
+    })
+}
+
+fn read_opaque(
+    entity: Entity<'_>,
+    take: impl Fn(&mut dyn BufRead) -> Step<Inner>,
+) -> Step<Content> {
+    let algorithm = DigestAlgorithm::Sha256;
+    let mut reader = open_opaque(entity)?;
+    let buffered = BufReader::with_capacity(FRAME, &mut reader);
+    let mut content = Digested::new(buffered, algorithm);
+    let inner = take(&mut content)?;
+    let digest = content.finish()?;
+    Ok(Content {
+        inner,
+        signature: reader.finish()?,
+        form: Form::Opaque,
+        algorithm,
+        digest,
+    })
+}
+
+/// Digests the signed content once more.
+pub(super) fn digest_again(
+    form: Form,
+    algorithm: DigestAlgorithm,
+    reading: Reading,
+    decrypted: &Decrypted,
+    tools: &Tools<'_>,
+) -> Step<Vec<u8>> {
+    let entity = entity(decrypted, tools)?;
+    match form {
+        Form::Opaque => {
+            let reader = open_opaque(entity)?;
+            digest_of(BufReader::with_capacity(FRAME, reader), algorithm, reading)
+        }
+        Form::Detached => {
+            let mut parts = Multipart::new(entity.body, entity.content_type.boundary()?);
+            match parts.next_part()? {
+                Some(part) => digest_of(part, algorithm, reading),
+                None => Err(Failure::new(
+                    Reason::Malformed,
+                    "multipart/signed without parts",
+                )),
+            }
+        }
+    }
+}
+
+fn digest_of(content: impl BufRead, algorithm: DigestAlgorithm, reading: Reading) -> Step<Vec<u8>> {
+    match reading {
+        Reading::Exact => Digested::new(content, algorithm).finish(),
+        Reading::Canonical => {
+            let mut canonical = Canonical::new(content, LoneCr::Keep);
+            let mut digest = Digest::new(algorithm);
+            loop {
+                let chunk = canonical.fill_buf()?;
+                if chunk.is_empty() {
+                    return Ok(digest.finish());
+                }
+                digest.update(chunk);
+                let taken = chunk.len();
+                canonical.consume(taken);
+            }
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! One certificate against the rules that need no other (usage, validity, strength), and one complete chain against
+//! those that do (RFC 5280 §6.1): path length, name constraints, policies.
+//! In: certificates whose signatures were checked. Out: nothing, or the first rule that is broken, with the values.
+
+use crate::journal::Reason;
+use crate::limits::{NAME_COMPARISONS_MAX, POLICY_NODES_MAX, RSA_BITS_MIN};
+use crate::world::Timestamp;
+
+use super::path::{PathPurpose, Work};
+use super::policy::{Policies, PolicyFault};
+use super::{Certificate, Distrust};
+
+const EMAIL_PROTECTION: &str = "1.3.6.1.5.5.7.3.4";
+const ANY_EXTENDED_KEY_USAGE: &str = "2.5.29.37.0";
+
+/// Why not, naming the certificate.
+pub(super) fn distrust(reason: Reason, certificate: &Certificate, what: &str) -> Distrust {
+    let id = certificate.fingerprint_hex();
+    let id = id.get(..16).unwrap_or(&id);
+    Distrust { reason, detail: format!("{} ({id}): {what}", certificate.subject_text()) }
+}
+
+/// A limit was met: neither trusted nor refuted, hence refused.
+pub(super) fn over(limit: &str, value: usize) -> Distrust {
+    Distrust { reason: Reason::OutOfBudget, detail: format!("not decided: limit of {value} {limit}") }
+}
+
+/// Whether the certificate may serve as leaf for this purpose now.
+pub(super) fn check_leaf(
+    leaf: &Certificate,
+    purpose: PathPurpose,
+    now: Timestamp,
+) -> Result<(), Distrust> {
+    check_form(leaf)?;
+    if leaf.is_ca() {
+        let what = "basicConstraints says cA (A-018)";
+        return Err(distrust(Reason::LeafIsCa, leaf, what));
+    }
+    check_validity(leaf, now)?;
+    check_key(leaf)?;
+    check_leaf_usage(leaf, purpose)?;
+    check_extended_usage(leaf)
+}
+
+/// Whether the certificate may issue others now. Holds for anchors as well: an expired one is refused, and so is
+/// one that is no CA.
+pub(super) fn check_issuer(issuer: &Certificate, now: Timestamp) -> Result<(), Distrust> {
+    check_form(issuer)?;
+    // RFC 5280 §6.1.4 (k), (n); G-032, G-035.
+    if !issuer.is_ca() {
+        let what = "it issued a certificate, but basicConstraints does not say cA (RFC 5280 §4.2.1.9)";
+        return Err(distrust(Reason::NotCa, issuer, what));
+    }
+    if issuer.key_usage().is_some_and(|usage| !usage.key_cert_sign) {
+        let what = "it issued a certificate, but keyUsage lacks keyCertSign (RFC 5280 §4.2.1.3)";
+        return Err(distrust(Reason::NotCa, issuer, what));
+    }
+    if issuer.subject_name.is_empty() {
+        let what = "a CA without a subject name (RFC 5280 §4.1.2.6)";
+        return Err(distrust(Reason::NotCa, issuer, what));
+    }
+    check_validity(issuer, now)?;
+    check_key(issuer)?;
+    check_extended_usage(issuer)
+}
+
+fn check_form(certificate: &Certificate) -> Result<(), Distrust> {
+    match certificate.defects() {
+        [] => Ok(()),
+        defects => Err(distrust(Reason::BadExtension, certificate, &defects.join("; "))),
+    }
+}
+
+/// RFC 5280 §6.1.3 (a) (2); A-022. Both ends belong to the period.
+fn check_validity(certificate: &Certificate, now: Timestamp) -> Result<(), Distrust> {
+    if now < certificate.not_before() {
+        let what = format!("valid from {}", certificate.not_before().rfc3339());
+        return Err(distrust(Reason::NotYetValid, certificate, &what));
+    }
+    if now > certificate.not_after() {
+        let what = format!("expired {}", certificate.not_after().rfc3339());
+        return Err(distrust(Reason::Expired, certificate, &what));
+    }
+    Ok(())
+}
+
+///
+fn check_key(certificate: &Certificate) -> Result<(), Distrust> {
+    let weak = |what: &str| Err(distrust(Reason::WeakKey, certificate, what));
+    match (&certificate.key_fault, certificate.public_key()) {
+        (Some(fault), _) => weak(fault),
+        (None, Err(_)) => weak("its key cannot be read"),
+        (None, Ok(key)) if key.is_rsa() && key.bits() < RSA_BITS_MIN => {
+            weak(&format!("{}, at least {RSA_BITS_MIN} bits are asked for (A-019)", certificate.key_text()))
+        }
+        (None, Ok(_)) => Ok(()),
+    }
+}
+
+/// Whether the certificate's own signature is of a kind that counts.
+pub(super) fn check_signature_kind(certificate: &Certificate) -> Result<(), Distrust> {
+    match &certificate.signature_algorithm {
+        Ok(_) => Ok(()),
+        Err(what) => {
+            let what = format!("signed with {what} (A-021)");
+            Err(distrust(Reason::WeakCertificateSignature, certificate, &what))
+        }
+    }
+}
+
+/// enforced where keyUsage is present.
+fn check_leaf_usage(leaf: &Certificate, purpose: PathPurpose) -> Result<(), Distrust> {
+    let Some(usage) = leaf.key_usage() else {
+        return Ok(());
+    };
+    let is_rsa = leaf.public_key().is_ok_and(|key| key.is_rsa());
+    let (allowed, lacking) = match purpose {
+        PathPurpose::Sign => (usage.digital_signature, "keyUsage lacks digitalSignature (A-015)"),
+        PathPurpose::Encrypt if is_rsa => {
+            (usage.key_encipherment, "keyUsage lacks keyEncipherment (A-016)")
+        }
+        PathPurpose::Encrypt => (usage.key_agreement, "keyUsage lacks keyAgreement (A-016)"),
+    };
+    if allowed { Ok(()) } else { Err(distrust(Reason::WrongUsage, leaf, lacking)) }
+}
+
+/// A-017; of CAs as well: one whose extendedKeyUsage leaves out mail does not vouch for mail.
+fn check_extended_usage(certificate: &Certificate) -> Result<(), Distrust> {
+    let mail = |oid: &String| oid == EMAIL_PROTECTION || oid == ANY_EXTENDED_KEY_USAGE;
+    match &certificate.extensions.extended_key_usage {
+        Some(usages) if !usages.iter().any(mail) => {
+            let what = "extendedKeyUsage lacks emailProtection (A-017; RFC 8550 §4.4.4)";
+            Err(distrust(Reason::WrongUsage, certificate, what))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What RFC 5280 §6.1.2 calls state variables.
+struct State<'c> {
+    /// max_path_length; u32::MAX is none.
+    length_left: u32,
+    constrained_by: Vec<&'c Certificate>,
+    policies: Policies,
+}
+
+/// Whether a chain, anchor first and leaf last, keeps the rules that hold along a path. The certificates themselves and
+/// their signatures were checked before.
+pub(super) fn check_chain(chain: &[&Certificate], work: &mut Work) -> Result<(), Distrust> {
+    let [anchor, issuers @ .., leaf] = chain else {
+        return Err(over("certificates in a path", 0));
+    };
+    let mut state = State {
+        length_left: path_length(anchor),
+        constrained_by: vec![anchor],
+        policies: Policies::begin(issuers.len().saturating_add(1), anchor),
+    };
+    for issuer in issuers {
+        if !issuer.is_self_issued() {
+            check_names(issuer, &state, work)?;
+        }
+        policy(issuer, state.policies.check(issuer, false))?;
+        descend(issuer, &mut state)?;
+    }
+    check_names(leaf, &state, work)?;
+    policy(leaf, state.policies.check(leaf, true))?;
+    policy(leaf, state.policies.finish(leaf))
+}
+
+fn path_length(issuer: &Certificate) -> u32 {
+    match issuer.extensions.basic_constraints {
+        Some((true, Some(length))) => length,
+        _ => u32::MAX,
+    }
+}
+
+/// RFC 5280 §6.1.4: what this issuer demands of everything below it.
+fn descend<'c>(issuer: &'c Certificate, state: &mut State<'c>) -> Result<(), Distrust> {
+    // RFC 5280 §6.1.4 (l), (m): self-issued certificates do not count.
+    if !issuer.is_self_issued() {
+        state.length_left = match state.length_left {
+            u32::MAX => u32::MAX,
+            left => left.checked_sub(1).ok_or_else(|| {
+                let what = "one CA more than pathLenConstraint above it allows (RFC 5280 §6.1.4)";
+                distrust(Reason::PathTooLong, issuer, what)
+            })?,
+        };
+    }
+    state.length_left = state.length_left.min(path_length(issuer));
+    state.constrained_by.push(issuer);
+    policy(issuer, state.policies.descend(issuer))
+}
+
+/// RFC 5280 §6.1.3 (b), (c); G-031.
+fn check_names(
+    certificate: &Certificate,
+    state: &State<'_>,
+    work: &mut Work,
+) -> Result<(), Distrust> {
+    let names = certificate.names();
+    for issuer in &state.constrained_by {
+        let Some(constraints) = issuer.constraints() else {
+            continue;
+        };
+        if !work.compare(constraints.cost(&names)) {
+            return Err(over("name comparisons", NAME_COMPARISONS_MAX));
+        }
+        constraints.allow(&names).map_err(|what| {
+            let by = issuer.subject_text();
+            let what = format!("{what} of {by} (RFC 5280 §4.2.1.10)");
+            distrust(Reason::NameConstraint, certificate, &what)
+        })?;
+    }
+    Ok(())
+}
+
+fn policy(certificate: &Certificate, outcome: Result<(), PolicyFault>) -> Result<(), Distrust> {
+    outcome.map_err(|fault| match fault {
+        PolicyFault::Broken(what) => distrust(Reason::BadExtension, certificate, &what),
+        PolicyFault::OverLimit => over("certificate policies", POLICY_NODES_MAX),
+    })
+}

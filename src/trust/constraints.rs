@@ -1,0 +1,314 @@
+//! Name constraints (RFC 5280 §4.2.1.10; G-031): may a CA issue for these names?
+//! In: the constraints of one CA, the names of one certificate below it. Out: yes, or the name and the rule it breaks.
+//! A form that is constrained here but cannot be compared refuses every certificate that has a name of that form.
+
+use super::extensions::AltNames;
+use super::name::Name;
+
+/// otherName of a mailbox with non-ASCII local part (RFC 9598 §3).
+const SMTP_UTF8_MAILBOX: &str = "otherName 1.3.6.1.5.5.7.8.9";
+
+/// The base of one subtree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Base {
+    /// A mailbox, a host, or `.domain`.
+    Mail(String),
+    Dns(String),
+    Directory(Name),
+    /// A form that is not compared, by its name.
+    Other(String),
+}
+
+/// One nameConstraints extension.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Constraints {
+    pub permitted: Vec<Base>,
+    pub excluded: Vec<Base>,
+}
+
+/// The names of one certificate that constraints are compared with.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Names<'a> {
+    pub subject: &'a Name,
+    /// emailAddress attributes of the subject: constrained like rfc822Names.
+    pub subject_mail: &'a [String],
+    pub alt: &'a AltNames,
+}
+
+/// One name, by form.
+enum Value<'a> {
+    Mail(&'a str),
+    Dns(&'a str),
+    Directory(&'a Name),
+    Other(&'a str),
+}
+
+impl Names<'_> {
+    fn values(&self) -> impl Iterator<Item = Value<'_>> {
+        let mail = self
+            .alt
+            .mail
+            .iter()
+            .chain(self.subject_mail)
+            .map(|mail| Value::Mail(mail));
+        let dns = self.alt.dns.iter().map(|dns| Value::Dns(dns));
+        let subject = Some(self.subject).filter(|subject| !subject.is_empty());
+        let directory = subject
+            .into_iter()
+            .chain(&self.alt.directory)
+            .map(Value::Directory);
+        let other = self.alt.other.iter().map(|form| Value::Other(form));
+        mail.chain(dns).chain(directory).chain(other)
+    }
+}
+
+impl Constraints {
+    /// How many comparisons [`Constraints::allow`] may make.
+    pub fn cost(&self, names: &Names<'_>) -> usize {
+        let bases = self.permitted.len().saturating_add(self.excluded.len());
+        names.values().count().saturating_mul(bases)
+    }
+
+    /// Whether all names lie inside the permitted subtrees of their form and outside all excluded ones.
+    ///
+    /// # Errors
+    /// Which name breaks which constraint, in words.
+    pub fn allow(&self, names: &Names<'_>) -> Result<(), String> {
+        names.values().try_for_each(|value| self.allow_one(&value))
+    }
+
+    fn allow_one(&self, value: &Value<'_>) -> Result<(), String> {
+        let same_form = |base: &&Base| is_same_form(base, value);
+        let mut bases = self
+            .permitted
+            .iter()
+            .chain(&self.excluded)
+            .filter(same_form);
+        if let Some(problem) = bases.next().and_then(|_| incomparable(value)) {
+            return Err(problem);
+        }
+        let permitted: Vec<&Base> = self.permitted.iter().filter(same_form).collect();
+        if !permitted.is_empty() && !permitted.iter().any(|base| is_within(value, base)) {
+            return Err(format!("{} lies outside the permitted names", words(value)));
+        }
+        if self
+            .excluded
+            .iter()
+            .filter(same_form)
+            .any(|base| may_meet(value, base))
+        {
+            return Err(format!("{} lies in an excluded subtree", words(value)));
+        }
+        Ok(())
+    }
+}
+
+fn is_same_form(base: &Base, value: &Value<'_>) -> bool {
+    match (base, value) {
+        (Base::Mail(_), Value::Mail(_))
+        | (Base::Dns(_), Value::Dns(_))
+        | (Base::Directory(_), Value::Directory(_)) => true,
+        // RFC 9598 §6: constraints on mailboxes mean these as well.
+        (Base::Mail(_), Value::Other(form)) => *form == SMTP_UTF8_MAILBOX,
+        (Base::Other(base), Value::Other(form)) => base == form,
+        _ => false,
+    }
+}
+
+/// RFC 5280 §4.2.1.10: what cannot be compared under a constraint of its form is refused.
+fn incomparable(value: &Value<'_>) -> Option<String> {
+    match value {
+        Value::Other(form) => Some(format!("a constraint on {form} cannot be applied")),
+        // An emailAddress of the subject was not checked when it was read.
+        Value::Mail(mail) if !super::extensions::is_mailbox(mail) => Some(format!(
+            "{mail:?} is no mailbox that a constraint can be applied to"
+        )),
+        _ => None,
+    }
+}
+
+fn words(value: &Value<'_>) -> String {
+    match value {
+        Value::Mail(text) | Value::Dns(text) | Value::Other(text) => format!("{text:?}"),
+        Value::Directory(_) => "its directory name".to_owned(),
+    }
+}
+
+fn is_within(value: &Value<'_>, base: &Base) -> bool {
+    match (value, base) {
+        (Value::Mail(mail), Base::Mail(base)) => is_mail_within(mail, base),
+        (Value::Dns(dns), Base::Dns(base)) => is_host_within(without_wildcard(dns), base),
+        (Value::Directory(name), Base::Directory(base)) => name.is_within(base),
+        _ => false,
+    }
+}
+
+/// Whether some meaning of the name lies in the subtree: a wildcard stands for every name below its stem.
+fn may_meet(value: &Value<'_>, base: &Base) -> bool {
+    match (value, base) {
+        (Value::Dns(dns), Base::Dns(base)) if dns.contains('*') => {
+            let stem = without_wildcard(dns);
+            let base = base.strip_prefix('.').unwrap_or(base);
+            stem.contains('*') || is_host_within(stem, base) || is_host_within(base, stem)
+        }
+        _ => is_within(value, base),
+    }
+}
+
+fn without_wildcard(dns: &str) -> &str {
+    dns.strip_prefix("*.").unwrap_or(dns)
+}
+
+/// RFC 5280 §4.2.1.10: a mailbox, all mailboxes of one host, or (leading dot) of all hosts below a domain. An empty base
+/// takes in everything, as for dNSName.
+fn is_mail_within(mail: &str, base: &str) -> bool {
+    let Some((local, host)) = mail.rsplit_once('@') else {
+        return false;
+    };
+    match base.rsplit_once('@') {
+        // RFC 5280 §7.5: local parts are compared octet for octet.
+        Some((base_local, base_host)) => {
+            local == base_local && host.eq_ignore_ascii_case(base_host)
+        }
+        None if base.is_empty() => true,
+        None if base.starts_with('.') => is_host_within(host, base),
+        None => host.eq_ignore_ascii_case(base),
+    }
+}
+
+/// RFC 5280 §4.2.1.10: labels may be added on the left; with a leading dot at least one must be.
+fn is_host_within(host: &str, base: &str) -> bool {
+    if base.is_empty() {
+        return true;
+    }
+    let Some(split) = host.len().checked_sub(base.len()) else {
+        return false;
+    };
+    let (Some(added), Some(tail)) = (host.get(..split), host.get(split..)) else {
+        return false;
+    };
+    let at_label = added.is_empty() || base.starts_with('.') || added.ends_with('.');
+    let long_enough = !base.starts_with('.') || !added.is_empty();
+    tail.eq_ignore_ascii_case(base) && at_label && long_enough
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(mail: &[&str], dns: &[&str], other: &[&str]) -> AltNames {
+        let own = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        AltNames {
+            mail: own(mail),
+            dns: own(dns),
+            directory: Vec::new(),
+            other: own(other),
+        }
+    }
+
+    fn allowed(constraints: &Constraints, alt: &AltNames) -> bool {
+        let names = Names {
+            subject: &Name::default(),
+            subject_mail: &[],
+            alt,
+        };
+        constraints.allow(&names).is_ok()
+    }
+
+    #[test]
+    fn mail_subtrees_are_a_mailbox_a_host_or_what_lies_below_a_domain() {
+        for (base, mail, inside) in [
+            ("Ann@d.example", "Ann@D.example", true),
+            ("Ann@d.example", "ann@d.example", false),
+            ("d.example", "x@d.example", true),
+            ("d.example", "x@a.d.example", false),
+            (".d.example", "x@a.d.example", true),
+            (".d.example", "x@d.example", false),
+            ("d.example", "x@evild.example", false),
+            ("", "x@d.example", true),
+        ] {
+            assert_eq!(is_mail_within(mail, base), inside, "{mail} in {base}");
+        }
+    }
+
+    #[test]
+    fn dns_subtrees_end_at_labels() {
+        for (base, host, inside) in [
+            ("d.example", "D.example", true),
+            ("d.example", "a.b.d.example", true),
+            ("d.example", "evild.example", false),
+            ("d.example", "example", false),
+            (".d.example", "a.d.example", true),
+            (".d.example", "d.example", false),
+            ("", "d.example", true),
+        ] {
+            assert_eq!(is_host_within(host, base), inside, "{host} in {base}");
+        }
+    }
+
+    #[test]
+    fn every_name_must_be_permitted_and_none_excluded() {
+        let dns = |text: &str| Base::Dns(text.to_owned());
+        let mail = |text: &str| Base::Mail(text.to_owned());
+        let ours = Constraints {
+            permitted: vec![dns("d.example"), mail("d.example")],
+            excluded: vec![dns("secret.d.example")],
+        };
+        assert!(allowed(
+            &ours,
+            &names(&["a@d.example"], &["d.example"], &[])
+        ));
+        assert!(!allowed(
+            &ours,
+            &names(&[], &["d.example", "e.example"], &[])
+        ));
+        assert!(!allowed(
+            &ours,
+            &names(&["a@e.example"], &["d.example"], &[])
+        ));
+        assert!(!allowed(&ours, &names(&[], &["x.secret.d.example"], &[])));
+        // A wildcard that could meet an excluded name.
+        assert!(!allowed(&ours, &names(&[], &["*.d.example"], &[])));
+        assert!(allowed(&ours, &names(&[], &["*.open.d.example"], &[])));
+        // Forms that are not constrained are free; the mailbox form of RFC 9598 is not one of them.
+        assert!(allowed(&ours, &names(&[], &[], &["iPAddress"])));
+        assert!(!allowed(&ours, &names(&[], &[], &[SMTP_UTF8_MAILBOX])));
+    }
+
+    #[test]
+    fn a_constraint_that_cannot_be_applied_refuses_names_of_its_form() {
+        let addresses = Constraints {
+            permitted: Vec::new(),
+            excluded: vec![Base::Other("iPAddress".to_owned())],
+        };
+        assert!(allowed(
+            &addresses,
+            &names(&["a@d.example"], &["d.example"], &[])
+        ));
+        assert!(!allowed(
+            &addresses,
+            &names(&[], &["d.example"], &["iPAddress"])
+        ));
+    }
+
+    #[test]
+    fn an_email_address_in_the_subject_is_constrained_too() {
+        let only = Constraints {
+            permitted: vec![Base::Mail("d.example".into())],
+            excluded: vec![],
+        };
+        let check = |mail: &str| {
+            let subject_mail = [mail.to_owned()];
+            let alt = AltNames::default();
+            let names = Names {
+                subject: &Name::default(),
+                subject_mail: &subject_mail,
+                alt: &alt,
+            };
+            only.allow(&names).is_ok()
+        };
+        assert!(check("a@d.example"));
+        assert!(!check("a@e.example"));
+        assert!(!check("a@e.example\0@d.example"));
+    }
+}

@@ -1,0 +1,362 @@
+//! The extensions of one certificate (RFC 5280 §4.2), decoded strictly: the whole value, nothing after it.
+//! In: the Extensions element. Out: what the path rules use, and a list of defects. A known extension that does not decode
+//! is a defect whether it is critical or not; so is one that appears twice, and an unknown one that is critical.
+
+use der::Decode;
+use der::asn1::ObjectIdentifier;
+use x509_cert::ext::pkix::constraints::name::GeneralSubtree;
+use x509_cert::ext::pkix::name::GeneralName;
+use x509_cert::ext::pkix::{
+    AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, CertificatePolicies, CrlDistributionPoints,
+    ExtendedKeyUsage, InhibitAnyPolicy, IssuerAltName, KeyUsage as KeyUsageBits, NameConstraints,
+    PolicyConstraints, PolicyMappings, SubjectAltName, SubjectInfoAccessSyntax,
+    SubjectKeyIdentifier,
+};
+
+use super::KeyUsage;
+use super::constraints::{Base, Constraints};
+use super::name::Name;
+use super::tlv::{self, Element, tag};
+
+/// Names of a subjectAltName by form.
+#[derive(Debug, Default)]
+pub(super) struct AltNames {
+    pub mail: Vec<String>,
+    pub dns: Vec<String>,
+    pub directory: Vec<Name>,
+    /// Forms that are not compared: `uniformResourceIdentifier`, `iPAddress`, `registeredID`, `ediPartyName`, `otherName OID`.
+    pub other: Vec<String>,
+}
+
+/// What the extensions say.
+#[derive(Debug, Default)]
+pub(super) struct Extensions {
+    pub key_usage: Option<KeyUsage>,
+    pub extended_key_usage: Option<Vec<String>>,
+    pub basic_constraints: Option<(bool, Option<u32>)>,
+    pub subject_key_id: Option<Vec<u8>>,
+    pub authority_key_id: Option<Vec<u8>>,
+    pub alt_names: AltNames,
+    pub name_constraints: Option<Constraints>,
+    /// certificatePolicies; None if the extension is absent.
+    pub policies: Option<Vec<ObjectIdentifier>>,
+    /// policyMappings: (issuerDomainPolicy, subjectDomainPolicy).
+    pub policy_mappings: Vec<(ObjectIdentifier, ObjectIdentifier)>,
+    pub require_explicit_policy: Option<u32>,
+    pub inhibit_policy_mapping: Option<u32>,
+    pub inhibit_any_policy: Option<u32>,
+    pub defects: Vec<String>,
+}
+
+/// A value that is known but wrong, in words.
+type Defect = String;
+
+impl Extensions {
+    /// Reads the contents of `[3] EXPLICIT Extensions`.
+    pub fn read(octets: &[u8]) -> Self {
+        let mut out = Self::default();
+        let list = tlv::only(octets, tag::SEQUENCE).and_then(|list| tlv::all(list.value));
+        let Some(list) = list.filter(|list| !list.is_empty()) else {
+            out.defects
+                .push("the extensions do not decode (RFC 5280 §4.1.2.9)".to_owned());
+            return out;
+        };
+        let mut seen: Vec<&[u8]> = Vec::new();
+        for extension in list {
+            match read_extension(extension) {
+                None => out
+                    .defects
+                    .push("an extension does not decode (RFC 5280 §4.2)".to_owned()),
+                Some((oid, ..)) if seen.contains(&oid) => {
+                    // RFC 5280 §4.2: not more than one instance of an extension.
+                    out.defects
+                        .push(format!("extension {} appears twice", dotted(oid)));
+                }
+                Some((oid, critical, value)) => {
+                    seen.push(oid);
+                    if let Err(defect) = out.take(&dotted(oid), critical, value) {
+                        out.defects.push(defect);
+                    }
+                }
+            }
+        }
+        out
+    }
+
+    fn take(&mut self, oid: &str, critical: bool, value: &[u8]) -> Result<(), Defect> {
+        match oid {
+            "2.5.29.14" => {
+                let id: SubjectKeyIdentifier = decode("subjectKeyIdentifier", value)?;
+                self.subject_key_id = Some(id.0.as_bytes().to_vec());
+            }
+            "2.5.29.15" => self.key_usage = Some(key_usage(value)?),
+            "2.5.29.17" => self.alt_names = alt_names(value)?,
+            "2.5.29.19" => self.basic_constraints = Some(basic_constraints(value)?),
+            "2.5.29.30" => self.name_constraints = Some(name_constraints(value)?),
+            "2.5.29.35" => {
+                let id: AuthorityKeyIdentifier = decode("authorityKeyIdentifier", value)?;
+                self.authority_key_id = id.key_identifier.map(|id| id.as_bytes().to_vec());
+            }
+            "2.5.29.37" => self.extended_key_usage = Some(extended_key_usage(value)?),
+            "2.5.29.32" | "2.5.29.33" | "2.5.29.36" | "2.5.29.54" => self.policy(oid, value)?,
+            _ => merely_known(oid, critical, value)?,
+        }
+        Ok(())
+    }
+
+    fn policy(&mut self, oid: &str, value: &[u8]) -> Result<(), Defect> {
+        match oid {
+            "2.5.29.32" => self.policies = Some(policies(value)?),
+            "2.5.29.33" => {
+                let mappings: PolicyMappings = decode("policyMappings", value)?;
+                // RFC 5280 §4.2.1.5: SEQUENCE SIZE (1..MAX).
+                refuse("policyMappings is empty", mappings.0.is_empty())?;
+                let pair = |pair: x509_cert::ext::pkix::PolicyMapping| {
+                    (pair.issuer_domain_policy, pair.subject_domain_policy)
+                };
+                self.policy_mappings = mappings.0.into_iter().map(pair).collect();
+            }
+            "2.5.29.36" => {
+                let found: PolicyConstraints = decode("policyConstraints", value)?;
+                self.require_explicit_policy = found.require_explicit_policy;
+                self.inhibit_policy_mapping = found.inhibit_policy_mapping;
+            }
+            _ => {
+                let found: InhibitAnyPolicy = decode("inhibitAnyPolicy", value)?;
+                self.inhibit_any_policy = Some(found.0);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Extensions that ask nothing of a path, but must decode all the same; and those that are not known.
+fn merely_known(oid: &str, critical: bool, value: &[u8]) -> Result<(), Defect> {
+    match oid {
+        "2.5.29.18" => decode::<IssuerAltName>("issuerAltName", value).map(drop),
+        "2.5.29.31" => decode::<CrlDistributionPoints>("cRLDistributionPoints", value).map(drop),
+        "2.5.29.46" => decode::<CrlDistributionPoints>("freshestCRL", value).map(drop),
+        "1.3.6.1.5.5.7.1.1" => {
+            decode::<AuthorityInfoAccessSyntax>("authorityInfoAccess", value).map(drop)
+        }
+        "1.3.6.1.5.5.7.1.11" => {
+            decode::<SubjectInfoAccessSyntax>("subjectInfoAccess", value).map(drop)
+        }
+        // RFC 5280 §4.2: an unrecognised critical extension refuses the certificate (G-033).
+        _ if critical => Err(format!("extension {oid} is critical and not known")),
+        _ => Ok(()),
+    }
+}
+
+/// (extnID, critical, extnValue).
+fn read_extension(extension: Element<'_>) -> Option<(&[u8], bool, &[u8])> {
+    const OCTET_STRING: u8 = 0x04;
+    if extension.tag != tag::SEQUENCE {
+        return None;
+    }
+    let parts = tlv::all(extension.value)?;
+    let (oid, critical, value) = match parts.as_slice() {
+        [oid, value] => (oid, false, value),
+        [oid, critical, value] if critical.tag == tag::BOOLEAN => {
+            (oid, read_boolean(critical.value)?, value)
+        }
+        _ => return None,
+    };
+    (oid.tag == tag::OID && value.tag == OCTET_STRING).then_some((oid.value, critical, value.value))
+}
+
+/// X.690 §11.1: 0x00 or 0xFF and nothing else.
+fn read_boolean(value: &[u8]) -> Option<bool> {
+    match value {
+        [0x00] => Some(false),
+        [0xff] => Some(true),
+        _ => None,
+    }
+}
+
+/// The OID in dotted form; hex if it is none.
+pub(super) fn dotted(octets: &[u8]) -> String {
+    match ObjectIdentifier::from_bytes(octets) {
+        Ok(oid) => oid.to_string(),
+        Err(_) => octets.iter().map(|octet| format!("{octet:02x}")).collect(),
+    }
+}
+
+fn decode<'v, T: Decode<'v>>(what: &str, value: &'v [u8]) -> Result<T, Defect> {
+    T::from_der(value).map_err(|error| format!("{what} does not decode: {error}"))
+}
+
+fn refuse(why: &str, wrong: bool) -> Result<(), Defect> {
+    if wrong { Err(why.to_owned()) } else { Ok(()) }
+}
+
+fn key_usage(value: &[u8]) -> Result<KeyUsage, Defect> {
+    let bits: KeyUsageBits = decode("keyUsage", value)?;
+    Ok(KeyUsage {
+        digital_signature: bits.digital_signature(),
+        non_repudiation: bits.non_repudiation(),
+        key_encipherment: bits.key_encipherment(),
+        key_agreement: bits.key_agreement(),
+        key_cert_sign: bits.key_cert_sign(),
+        crl_sign: bits.crl_sign(),
+    })
+}
+
+fn extended_key_usage(value: &[u8]) -> Result<Vec<String>, Defect> {
+    let found: ExtendedKeyUsage = decode("extendedKeyUsage", value)?;
+    // RFC 5280 §4.2.1.12: SEQUENCE SIZE (1..MAX).
+    refuse("extendedKeyUsage is empty", found.0.is_empty())?;
+    Ok(found.0.iter().map(ObjectIdentifier::to_string).collect())
+}
+
+/// Read by hand: `x509-cert` holds pathLenConstraint in eight bits.
+fn basic_constraints(value: &[u8]) -> Result<(bool, Option<u32>), Defect> {
+    let read = || {
+        let parts = tlv::all(tlv::only(value, tag::SEQUENCE)?.value)?;
+        let (ca, rest) = match parts.as_slice() {
+            [first, rest @ ..] if first.tag == tag::BOOLEAN => (read_boolean(first.value)?, rest),
+            rest => (false, rest),
+        };
+        match rest {
+            [] => Some((ca, None)),
+            [length] => {
+                let digits = tlv::unsigned(*length)?;
+                // More than four octets of length are as good as no constraint.
+                let fold = |sum: u32, digit: &u8| (sum << 8) | u32::from(*digit);
+                let length = if digits.len() > 4 {
+                    u32::MAX
+                } else {
+                    digits.iter().fold(0, fold)
+                };
+                Some((ca, Some(length)))
+            }
+            _ => None,
+        }
+    };
+    read().ok_or_else(|| "basicConstraints does not decode".to_owned())
+}
+
+fn policies(value: &[u8]) -> Result<Vec<ObjectIdentifier>, Defect> {
+    let found: CertificatePolicies = decode("certificatePolicies", value)?;
+    refuse("certificatePolicies is empty", found.0.is_empty())?;
+    let mut oids: Vec<_> = found
+        .0
+        .iter()
+        .map(|policy| policy.policy_identifier)
+        .collect();
+    let count = oids.len();
+    oids.sort();
+    oids.dedup();
+    // RFC 5280 §4.2.1.4: a policy appears once.
+    refuse(
+        "certificatePolicies names a policy twice",
+        oids.len() != count,
+    )?;
+    Ok(oids)
+}
+
+fn alt_names(value: &[u8]) -> Result<AltNames, Defect> {
+    let found: SubjectAltName = decode("subjectAltName", value)?;
+    // RFC 5280 §4.2.1.6: at least one entry, none of them empty.
+    refuse("subjectAltName is empty", found.0.is_empty())?;
+    let mut names = AltNames::default();
+    for name in found.0 {
+        match name {
+            GeneralName::Rfc822Name(mail) => {
+                if !is_mailbox(mail.as_str()) {
+                    return Err(format!("rfc822Name {:?} is no mailbox", mail.as_str()));
+                }
+                names.mail.push(mail.as_str().to_owned());
+            }
+            GeneralName::DnsName(dns) => {
+                if !is_host(dns.as_str()) {
+                    return Err(format!("dNSName {:?} is no domain name", dns.as_str()));
+                }
+                names.dns.push(dns.as_str().to_owned());
+            }
+            GeneralName::DirectoryName(name) => names.directory.push(directory(&name)?),
+            other => names.other.push(form(&other)),
+        }
+    }
+    Ok(names)
+}
+
+/// RFC 5280 §4.2.1.6: an addr-spec, no phrase or comment around it. Strict, so that two readers cannot differ (G-043):
+/// no blanks or controls, one `@` outside quotes, something on both sides, no dot at an end of the domain.
+pub(super) fn is_mailbox(text: &str) -> bool {
+    let Some((local, domain)) = text.rsplit_once('@') else {
+        return false;
+    };
+    let quoted = local.len() > 2 && local.starts_with('"') && local.ends_with('"');
+    let local_fine = quoted || (!local.is_empty() && !local.contains(['@', '"', '<', '>', ',']));
+    local_fine && is_host(domain) && text.bytes().all(|octet| octet.is_ascii_graphic())
+}
+
+/// Printable ASCII without blanks, no empty label: neither a leading nor a trailing dot (RFC 1034 §3.5, G-043).
+pub(super) fn is_host(text: &str) -> bool {
+    let label =
+        |label: &str| !label.is_empty() && label.bytes().all(|octet| octet.is_ascii_graphic());
+    text.len() <= 255 && text.split('.').all(label)
+}
+
+fn directory(name: &x509_cert::name::Name) -> Result<Name, Defect> {
+    let der = der::Encode::to_der(name).ok();
+    let read = der.and_then(|der| Name::parse(&der));
+    read.map(|(name, _)| name)
+        .ok_or_else(|| "a directoryName does not decode".to_owned())
+}
+
+/// How a form that is not compared is called.
+fn form(name: &GeneralName) -> String {
+    match name {
+        GeneralName::OtherName(other) => format!("otherName {}", other.type_id),
+        GeneralName::Rfc822Name(_) => "rfc822Name".to_owned(),
+        GeneralName::DnsName(_) => "dNSName".to_owned(),
+        GeneralName::DirectoryName(_) => "directoryName".to_owned(),
+        GeneralName::EdiPartyName(_) => "ediPartyName".to_owned(),
+        GeneralName::UniformResourceIdentifier(_) => "uniformResourceIdentifier".to_owned(),
+        GeneralName::IpAddress(_) => "iPAddress".to_owned(),
+        GeneralName::RegisteredId(_) => "registeredID".to_owned(),
+    }
+}
+
+fn name_constraints(value: &[u8]) -> Result<Constraints, Defect> {
+    let found: NameConstraints = decode("nameConstraints", value)?;
+    let bases = |subtrees: Option<Vec<GeneralSubtree>>| {
+        subtrees
+            .unwrap_or_default()
+            .into_iter()
+            .map(base)
+            .collect::<Result<Vec<_>, _>>()
+    };
+    let constraints = Constraints {
+        permitted: bases(found.permitted_subtrees)?,
+        excluded: bases(found.excluded_subtrees)?,
+    };
+    // RFC 5280 §4.2.1.10: not an empty sequence.
+    let empty = constraints.permitted.is_empty() && constraints.excluded.is_empty();
+    refuse("nameConstraints is empty", empty)?;
+    Ok(constraints)
+}
+
+fn base(subtree: GeneralSubtree) -> Result<Base, Defect> {
+    // RFC 5280 §4.2.1.10: minimum is zero and maximum is absent; other values are to be refused.
+    let plain = subtree.minimum == 0 && subtree.maximum.is_none();
+    refuse("nameConstraints uses minimum or maximum", !plain)?;
+    let odd = |text: &str| Err(format!("nameConstraints: {text:?} is no subtree"));
+    let domain = |text: &str| text.is_empty() || is_host(text.strip_prefix('.').unwrap_or(text));
+    match subtree.base {
+        GeneralName::Rfc822Name(mail) => match mail.as_str() {
+            text if is_mailbox(text) || (domain(text) && !text.contains('@')) => {
+                Ok(Base::Mail(text.to_owned()))
+            }
+            text => odd(text),
+        },
+        GeneralName::DnsName(dns) => match dns.as_str() {
+            text if domain(text) && !text.contains('*') => Ok(Base::Dns(text.to_owned())),
+            text => odd(text),
+        },
+        GeneralName::DirectoryName(name) => directory(&name).map(Base::Directory),
+        other => Ok(Base::Other(form(&other))),
+    }
+}

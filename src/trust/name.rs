@@ -1,0 +1,162 @@
+//! Distinguished names in the form in which they are compared (RFC 5280 §7.1): letter case and runs of blanks do not
+//! matter, string types do not matter, the order of RDNs does. Unicode normalisation is not done: such names compare
+//! unequal, which refuses rather than accepts.
+
+use super::tlv::{self, Element, tag};
+
+/// A Name, normalised. Cheap to compare and to hash.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Name {
+    rdns: Vec<Vec<u8>>,
+}
+
+/// emailAddress, 1.2.840.113549.1.9.1 (RFC 2985 §5.2.1).
+const EMAIL_ADDRESS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x01];
+
+impl Name {
+    /// Reads the DER of a Name; also gives its emailAddress values.
+    pub fn parse(der: &[u8]) -> Option<(Self, Vec<String>)> {
+        let mut mails = Vec::new();
+        let mut rdns = Vec::new();
+        for set in tlv::all(tlv::only(der, tag::SEQUENCE)?.value)? {
+            let attributes = tlv::all(set.value)?;
+            // RFC 5280 §4.1.2.4: RelativeDistinguishedName ::= SET SIZE (1..MAX).
+            if set.tag != tag::SET || attributes.is_empty() {
+                return None;
+            }
+            let mut normal = Vec::with_capacity(attributes.len());
+            for attribute in attributes {
+                normal.push(read_attribute(attribute, &mut mails)?);
+            }
+            normal.sort();
+            rdns.push(normal.concat());
+        }
+        Some((Self { rdns }, mails))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rdns.is_empty()
+    }
+
+    /// Whether this name lies in the subtree that `base` opens (RFC 5280 §4.2.1.10): its first RDNs are those of `base`.
+    pub fn is_within(&self, base: &Self) -> bool {
+        self.rdns.starts_with(&base.rdns)
+    }
+}
+
+/// One AttributeTypeAndValue: type, kind and value, each with its length, so that no two of them run together.
+fn read_attribute(attribute: Element<'_>, mails: &mut Vec<String>) -> Option<Vec<u8>> {
+    let parts = tlv::all(attribute.value)?;
+    let [kind, value] = parts.as_slice() else {
+        return None;
+    };
+    if attribute.tag != tag::SEQUENCE || kind.tag != tag::OID {
+        return None;
+    }
+    let text = text(*value);
+    if kind.value == EMAIL_ADDRESS {
+        mails.push(text.clone().unwrap_or_default());
+    }
+    let mut out = kind.whole.to_vec();
+    let (form, octets) = match text {
+        Some(text) => (0, folded(&text).into_bytes()),
+        None => (value.tag, value.value.to_vec()),
+    };
+    out.push(form);
+    out.extend(u32::try_from(octets.len()).ok()?.to_be_bytes());
+    out.extend(octets);
+    Some(out)
+}
+
+/// Insignificant blanks and letter case removed (RFC 4518 §2.6.1, light).
+fn folded(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").to_lowercase()
+}
+
+fn text(value: Element<'_>) -> Option<String> {
+    match value.tag {
+        tag::UTF8_STRING => std::str::from_utf8(value.value).ok().map(str::to_owned),
+        tag::NUMERIC_STRING
+        | tag::PRINTABLE_STRING
+        | tag::TELETEX_STRING
+        | tag::IA5_STRING
+        | tag::VISIBLE_STRING
+            if value.value.is_ascii() =>
+        {
+            std::str::from_utf8(value.value).ok().map(str::to_owned)
+        }
+        tag::BMP_STRING => {
+            let (pairs, []) = value.value.as_chunks::<2>() else {
+                return None;
+            };
+            let units = pairs.iter().map(|pair| u16::from_be_bytes(*pair));
+            char::decode_utf16(units).collect::<Result<_, _>>().ok()
+        }
+        tag::UNIVERSAL_STRING => {
+            let (quads, []) = value.value.as_chunks::<4>() else {
+                return None;
+            };
+            quads
+                .iter()
+                .map(|quad| char::from_u32(u32::from_be_bytes(*quad)))
+                .collect()
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attribute(oid: &[u8], form: u8, value: &[u8]) -> Vec<u8> {
+        let wrap = |tag: u8, inner: Vec<u8>| {
+            let mut out = vec![tag, u8::try_from(inner.len()).expect("short")];
+            out.extend(inner);
+            out
+        };
+        let pair = [wrap(tag::OID, oid.to_vec()), wrap(form, value.to_vec())].concat();
+        wrap(tag::SET, wrap(tag::SEQUENCE, pair))
+    }
+
+    fn name(rdns: &[Vec<u8>]) -> Name {
+        let inner = rdns.concat();
+        let mut der = vec![tag::SEQUENCE, u8::try_from(inner.len()).expect("short")];
+        der.extend(inner);
+        Name::parse(&der).expect("a name").0
+    }
+
+    const CN: &[u8] = &[0x55, 4, 3];
+    const O: &[u8] = &[0x55, 4, 10];
+
+    #[test]
+    fn names_are_compared_without_case_blanks_and_string_types() {
+        let plain = name(&[attribute(CN, tag::PRINTABLE_STRING, b"Example CA")]);
+        for (form, value) in [
+            (tag::UTF8_STRING, &b"example  ca "[..]),
+            (tag::BMP_STRING, b"\0E\0x\0a\0m\0p\0l\0e\0 \0C\0A"),
+        ] {
+            assert_eq!(plain, name(&[attribute(CN, form, value)]), "{form:#x}");
+        }
+        assert_ne!(
+            plain,
+            name(&[attribute(CN, tag::PRINTABLE_STRING, b"ExampleCA")])
+        );
+        assert_ne!(
+            plain,
+            name(&[attribute(O, tag::PRINTABLE_STRING, b"Example CA")])
+        );
+    }
+
+    #[test]
+    fn a_subtree_is_opened_by_the_first_rdns_alone() {
+        let org = attribute(O, tag::UTF8_STRING, b"Org");
+        let unit = attribute(CN, tag::UTF8_STRING, b"A");
+        let base = name(std::slice::from_ref(&org));
+        assert!(name(&[org.clone(), unit.clone()]).is_within(&base));
+        assert!(base.is_within(&base));
+        assert!(!name(&[unit, org]).is_within(&base));
+        assert!(!name(&[]).is_within(&base));
+    }
+}
