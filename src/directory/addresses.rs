@@ -226,7 +226,7 @@ pub fn is_npi(text: &str) -> bool {
             _ => digit * 2 / 10 + digit * 2 % 10,
         })
         .sum();
-    matches!(digits.first(), Some(1 | 2)) && (sum + 24) % 10 == 0
+    matches!(digits.first(), Some(1 | 2)) && (sum + 24).is_multiple_of(10)
 }
 
 #[cfg(test)]

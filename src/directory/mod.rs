@@ -8,6 +8,8 @@ mod domains;
 mod password;
 mod snapshot;
 mod sql;
+#[cfg(test)]
+mod tests;
 
 pub use accounts::{
     Account, AccountError, Password, add_account, add_password, list_accounts, revoke_password,
