@@ -14,7 +14,7 @@ mod messages;
 mod protocol;
 mod queue;
 mod socket;
-mod timeline;
+pub mod timeline;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use crate::admin::{Failure, exit};
 use crate::config::Config;
 use crate::store::KeyEncryptionKey;
+use crate::world::World;
 
 use super::Desk;
 
@@ -25,7 +26,7 @@ pub async fn run(desk: &Desk) -> Result<(), Failure> {
         )
     })?;
     tokio::spawn(obey(signals, say));
-    crate::serve::run(config, stop)
+    crate::serve::run(config, World::real(), stop)
         .await
         .map_err(|text| Failure::of(code_of(&text), &text))
 }
