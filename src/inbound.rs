@@ -60,7 +60,11 @@ pub async fn deliver_again(gateway: &Arc<Gateway>, lease: Lease) -> Result<(), S
     let Some(Outcome::Opened(opened)) = open(gateway, &snapshot, &accepted).await else {
         return give_up(gateway, lease, pending.recipient, Reason::DecryptFailed, "it no longer opens").await;
     };
-    let Some(row) = trust::grant_row(&gateway.store, job.message, &pending.recipient).await? else {
+    let (message, key) = (job.message, job.recipient_key.clone());
+    let row = gateway.store.read("trust::grant_row", move |conn| {
+        Box::pin(async move { trust::grant_row(conn, message, &key).await })
+    });
+    let Some(row) = row.await? else {
         return gateway.drop_job(lease).await;
     };
     match route::route(Grant::restore(row), &snapshot.directory) {

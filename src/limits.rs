@@ -119,6 +119,10 @@ pub const ASN1_DEPTH_MAX: usize = 32;
 pub const RECIPIENT_INFOS_MAX: usize = 100;
 /// Certificates in one SignedData.
 pub const CERTIFICATES_MAX: usize = 20;
+/// Certificates in one trust bundle. The largest accreditation bundle has some hundreds of anchors.
+pub const BUNDLE_CERTIFICATES_MAX: usize = 10_000;
+/// Octets of one trust bundle: its certificates at 3 KiB each, rounded up.
+pub const BUNDLE_OCTETS_MAX: usize = 32 * 1024 * 1024;
 /// SignerInfos in one SignedData.
 pub const SIGNERS_MAX: usize = 16;
 /// Smallest RSA modulus, bits (A-019, ETT "SVAP 2022" §2.8).
@@ -130,6 +134,8 @@ pub const RSA_BITS_MAX: u32 = 8_192;
 
 /// Octets of one certificate. Certificates with long name lists stay below 10 KiB.
 pub const CERTIFICATE_OCTETS_MAX: usize = 64 * 1024;
+/// Before a certificate of ours expires, so long ahead comes an alarm. CAs ask for 2 to 4 weeks to reissue.
+pub const IDENTITY_WARNING: Duration = Duration::from_secs(30 * 86_400);
 /// Signature checks of one judgment. webpki's `Budget`: 100.
 pub const SIGNATURE_CHECKS_MAX: usize = 100;
 /// Certificates between leaf and anchor. No healthcare PKI seen is deeper than 4.

@@ -1,8 +1,16 @@
-//! Single anchors.
+//! Single anchors (D-020, D-021): taken in, listed, removed, and made into the snapshot that `trust` reads.
+//! In: DER that the operator gave, the store. Out: rows with warnings, [`Anchors`]. Decides nothing about messages.
 
-use crate::journal::Actor;
-use crate::store::{Store, StoreError};
-use crate::trust::Anchors;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::journal::{Actor, Entry, Event};
+use crate::limits::RSA_BITS_MIN;
+use crate::store::{Store, StoreError, Tx, Wake};
+use crate::trust::{AnchorSet, Anchors, Certificate, Direction, DomainTrust, Profile};
+use crate::world::Timestamp;
+
+use super::sql::{self, StoredAnchor, StoredDomain};
 
 /// Why not.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +23,8 @@ pub enum AnchorError {
     Ambiguous(String),
     #[error("there is no trust profile {0}\n  do: use `default`")]
     UnknownProfile(String),
+    #[error("{0} is no direction\n  do: use in, out or both")]
+    UnknownDirection(String),
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -32,19 +42,89 @@ pub struct AnchorRow {
     pub warnings: Vec<String>,
 }
 
-/// Adds an anchor (DER). `direction`: in, out or both. RSA below 2048 bits is refused; the rest is warned about. Idempotent.
+/// Adds an anchor (DER). `direction`: in, out or both. RSA below 2048 bits is refused; the rest is warned about. Idempotent;
+/// adding it again with another direction or label changes that.
 ///
 /// # Errors
 /// [`AnchorError`].
 pub async fn add_anchor(
-    _store: &Store,
-    _actor: Actor,
-    _der: &[u8],
-    _label: Option<&str>,
-    _profile: &str,
-    _direction: &str,
+    store: &Store,
+    actor: Actor,
+    der: &[u8],
+    label: Option<&str>,
+    profile: &str,
+    direction: &str,
 ) -> Result<AnchorRow, AnchorError> {
-    todo!()
+    let certificate = Certificate::parse(der).map_err(|why| AnchorError::Unfit(why.0))?;
+    check_fit(&certificate)?;
+    if !["in", "out", "both"].contains(&direction) {
+        return Err(AnchorError::UnknownDirection(direction.to_owned()));
+    }
+    let now = store.world().now();
+    let wanted = StoredAnchor {
+        fingerprint: certificate.fingerprint_hex(),
+        profile: profile.to_owned(),
+        direction: direction.to_owned(),
+        label: label.unwrap_or(certificate.subject_text()).to_owned(),
+        der: der.to_vec(),
+        added_at: now.0,
+        added_by: actor.word().to_owned(),
+    };
+    let keep_label = label.is_none();
+    let done = store
+        .write("bundles.add_anchor", move |tx| {
+            Box::pin(put(tx, actor, wanted, keep_label))
+        })
+        .await?;
+    match done {
+        Some(row) => Ok(shown(&row, now)),
+        None => Err(AnchorError::UnknownProfile(profile.to_owned())),
+    }
+}
+
+/// None if there is no such trust profile. `keep_label`: one that is there keeps its own.
+async fn put(
+    tx: &mut Tx,
+    actor: Actor,
+    mut row: StoredAnchor,
+    keep_label: bool,
+) -> Result<Option<StoredAnchor>, StoreError> {
+    let Some(tenant) = sql::tenant(tx.conn(), &row.profile).await? else {
+        return Ok(None);
+    };
+    if let Some(known) = sql::one(tx.conn(), &row.fingerprint, &row.profile).await? {
+        if keep_label {
+            row.label.clone_from(&known.label);
+        }
+        if row.direction == known.direction && row.label == known.label {
+            return Ok(Some(known));
+        }
+    }
+    sql::put(tx.conn(), &row).await?;
+    let event = Event::AnchorAdded {
+        fingerprint: row.fingerprint.clone(),
+        label: row.label.clone(),
+        profile: row.profile.clone(),
+        direction: row.direction.clone(),
+    };
+    tx.record(Entry::operator(&tenant, actor, event));
+    tx.wake(Wake::Snapshots);
+    Ok(Some(row))
+}
+
+/// What no path could ever end in is refused at once (D-021).
+fn check_fit(certificate: &Certificate) -> Result<(), AnchorError> {
+    let weak = match certificate.public_key() {
+        Ok(key) => key.is_rsa() && key.bits() < RSA_BITS_MIN,
+        Err(_) => true,
+    };
+    if weak {
+        let key = certificate.key_text();
+        return Err(AnchorError::Unfit(format!(
+            "its key is {key}; RSA 2048, P-256 or more is asked for (A-019)"
+        )));
+    }
+    Ok(())
 }
 
 /// Removes by fingerprint (a unique beginning will do) or label.
@@ -52,25 +132,193 @@ pub async fn add_anchor(
 /// # Errors
 /// [`AnchorError`].
 pub async fn remove_anchor(
-    _store: &Store,
-    _actor: Actor,
-    _which: &str,
+    store: &Store,
+    actor: Actor,
+    which: &str,
 ) -> Result<AnchorRow, AnchorError> {
-    todo!()
+    let wanted = which.to_owned();
+    let removed = store
+        .write("bundles.remove_anchor", move |tx| {
+            Box::pin(remove(tx, actor, wanted))
+        })
+        .await?;
+    match removed.as_slice() {
+        [] => Err(AnchorError::Unknown(which.to_owned())),
+        [one] => Ok(shown(one, store.world().now())),
+        _ => Err(AnchorError::Ambiguous(which.to_owned())),
+    }
+}
+
+/// The rows that fit; removed only if it is one.
+async fn remove(tx: &mut Tx, actor: Actor, which: String) -> Result<Vec<StoredAnchor>, StoreError> {
+    let fitting = fitting(sql::all(tx.conn()).await?, &which);
+    let [one] = fitting.as_slice() else {
+        return Ok(fitting);
+    };
+    sql::delete(tx.conn(), &one.fingerprint, &one.profile).await?;
+    let tenant = sql::tenant(tx.conn(), &one.profile)
+        .await?
+        .unwrap_or_else(|| "default".to_owned());
+    let event = Event::AnchorRemoved {
+        fingerprint: one.fingerprint.clone(),
+        label: one.label.clone(),
+        profile: one.profile.clone(),
+    };
+    tx.record(Entry::operator(&tenant, actor, event));
+    tx.wake(Wake::Snapshots);
+    Ok(fitting)
+}
+
+/// By label, or else by the beginning of the fingerprint, which may be written `AB:CD:...`.
+fn fitting(rows: Vec<StoredAnchor>, which: &str) -> Vec<StoredAnchor> {
+    let labelled: Vec<_> = rows
+        .iter()
+        .filter(|row| row.label == which)
+        .cloned()
+        .collect();
+    if !labelled.is_empty() {
+        return labelled;
+    }
+    let digits = which.replace([':', ' '], "").to_ascii_lowercase();
+    if digits.is_empty() || !digits.bytes().all(|octet| octet.is_ascii_hexdigit()) {
+        return Vec::new();
+    }
+    rows.into_iter()
+        .filter(|row| row.fingerprint.starts_with(&digits))
+        .collect()
 }
 
 /// All of them, by label.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn list_anchors(_store: &Store) -> Result<Vec<AnchorRow>, StoreError> {
-    todo!()
+pub async fn list_anchors(store: &Store) -> Result<Vec<AnchorRow>, StoreError> {
+    let rows = store
+        .read("bundles.list", |conn| Box::pin(sql::all(conn)))
+        .await?;
+    let now = store.world().now();
+    Ok(rows.iter().map(|row| shown(row, now)).collect())
+}
+
+fn shown(row: &StoredAnchor, now: Timestamp) -> AnchorRow {
+    let certificate = Certificate::parse(&row.der).ok();
+    let (subject, not_after, warnings) = match &certificate {
+        None => (
+            String::new(),
+            String::new(),
+            vec!["it cannot be read any more".to_owned()],
+        ),
+        Some(certificate) => (
+            certificate.subject_text().to_owned(),
+            certificate.not_after().rfc3339(),
+            warnings(certificate, now),
+        ),
+    };
+    AnchorRow {
+        fingerprint: row.fingerprint.clone(),
+        label: row.label.clone(),
+        profile: row.profile.clone(),
+        direction: row.direction.clone(),
+        subject,
+        not_after,
+        warnings,
+    }
+}
+
+/// What will keep it from vouching for anyone, now or always (D-021).
+fn warnings(certificate: &Certificate, now: Timestamp) -> Vec<String> {
+    let mut found = certificate.defects().to_vec();
+    if now > certificate.not_after() {
+        found.push(format!("it expired {}", certificate.not_after().rfc3339()));
+    }
+    if now < certificate.not_before() {
+        found.push(format!(
+            "it is valid from {}",
+            certificate.not_before().rfc3339()
+        ));
+    }
+    if !certificate.is_ca() {
+        found.push("it is no CA: it vouches for itself alone".to_owned());
+    } else if certificate
+        .key_usage()
+        .is_some_and(|usage| !usage.key_cert_sign)
+    {
+        found.push("it is a CA whose keyUsage does not allow signing certificates".to_owned());
+    }
+    found
 }
 
 /// The snapshot: every domain with its inbound and outbound anchors (sets of equal profile and direction are shared).
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn load(_store: &Store) -> Result<Anchors, StoreError> {
-    todo!()
+pub async fn load(store: &Store) -> Result<Anchors, StoreError> {
+    let (anchors, domains) = store
+        .read("bundles.load", |conn| {
+            Box::pin(async move { Ok((sql::all(&mut *conn).await?, sql::domains(conn).await?)) })
+        })
+        .await?;
+    snapshot(&anchors, domains)
+}
+
+/// (trust profile, direction) -> certificates.
+type Sets = HashMap<(String, Direction), Arc<AnchorSet>>;
+
+fn snapshot(anchors: &[StoredAnchor], domains: Vec<StoredDomain>) -> Result<Anchors, StoreError> {
+    let sets = sets(anchors);
+    let none = Arc::new(AnchorSet::default());
+    let set = |profile: &str, direction| {
+        let found = sets.get(&(profile.to_owned(), direction));
+        Arc::clone(found.unwrap_or(&none))
+    };
+    let mut out = HashMap::new();
+    for domain in domains {
+        let profile = Profile::from_word(&domain.profile).ok_or_else(|| StoreError::Row {
+            name: "bundles.load",
+            what: format!("the profile of {}", domain.name),
+        })?;
+        let trust = DomainTrust {
+            tenant: domain.tenant_id,
+            profile,
+            inbound: set(&domain.trust_in, Direction::In),
+            outbound: set(&domain.trust_out, Direction::Out),
+        };
+        out.insert(domain.name, trust);
+    }
+    Ok(Anchors::new(out))
+}
+
+/// Each certificate is parsed once. One that cannot be read is left out: nothing is trusted through it, and the list says so.
+fn sets(anchors: &[StoredAnchor]) -> Sets {
+    let mut parsed: HashMap<&str, Option<Arc<Certificate>>> = HashMap::new();
+    let mut members: HashMap<(String, Direction), Vec<Arc<Certificate>>> = HashMap::new();
+    for row in anchors {
+        let certificate = parsed
+            .entry(&row.fingerprint)
+            .or_insert_with(|| Certificate::parse(&row.der).ok());
+        let Some(certificate) = certificate else {
+            tracing::error!(
+                fingerprint = row.fingerprint,
+                "an anchor cannot be read and is left out"
+            );
+            continue;
+        };
+        let directions: &[Direction] = match row.direction.as_str() {
+            "in" => &[Direction::In],
+            "out" => &[Direction::Out],
+            "both" => &[Direction::In, Direction::Out],
+            _ => &[],
+        };
+        for direction in directions {
+            let key = (row.profile.clone(), *direction);
+            members
+                .entry(key)
+                .or_default()
+                .push(Arc::clone(certificate));
+        }
+    }
+    members
+        .into_iter()
+        .map(|(key, all)| (key, Arc::new(AnchorSet::new(all))))
+        .collect()
 }

@@ -2,5 +2,6 @@
 //! In: certificate files, the store. Out: [`crate::trust::Anchors`].
 
 mod anchors;
+mod sql;
 
 pub use anchors::{AnchorError, AnchorRow, add_anchor, list_anchors, load, remove_anchor};

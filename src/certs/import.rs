@@ -1,8 +1,18 @@
 //! Taking in an identity; listing them.
+//! In: a key file that was read. Out: a row, after the certificate was found fit and the key found to be its own.
+
+use std::sync::Arc;
 
 use crate::crypto::issue::KeyFile;
-use crate::journal::Actor;
-use crate::store::{Store, StoreError};
+use crate::envelope::Address;
+use crate::journal::{Actor, Entry, Event};
+use crate::limits::CERTIFICATES_MAX;
+use crate::store::{Store, StoreError, Tx, Wake};
+use crate::trust::{Certificate, check_usable_for_opening, check_usable_for_signing};
+use crate::world::Timestamp;
+
+use super::keyring::named_domains;
+use super::sql::{self, StoredIdentity};
 
 /// Why not.
 #[derive(Debug, thiserror::Error)]
@@ -37,22 +47,179 @@ pub struct IdentityRow {
     pub key: String,
 }
 
-/// Checks and stores a key file; the domains and addresses come from its subjectAltName. Returns the row. Importing it again changes nothing.
+/// Checks and stores a key file; the domains and addresses come from its subjectAltName. Returns the row. Importing it again
+/// changes nothing. An expired certificate is taken in for opening late mail only.
 ///
 /// # Errors
 /// [`ImportError`].
 pub async fn add_identity(
-    _store: &Store,
-    _actor: Actor,
-    _file: &KeyFile,
+    store: &Store,
+    actor: Actor,
+    file: &KeyFile,
 ) -> Result<IdentityRow, ImportError> {
-    todo!()
+    let leaf = Certificate::parse(&file.certificate).map_err(|why| unfit(&why.0))?;
+    if !leaf
+        .public_key()
+        .is_ok_and(|public| public.same_as(&file.key.public()))
+    {
+        return Err(ImportError::Mismatch);
+    }
+    let now = store.world().now();
+    let state = fit_state(&leaf, now)?;
+    let chain = ordered_chain(&leaf, &file.chain)?;
+    let domains = store
+        .read("certs.domains", |conn| Box::pin(sql::domains(conn)))
+        .await?;
+    let (domain, tenant_id) = served_domain(&leaf, &domains)?;
+    let key = file
+        .key
+        .to_pkcs8()
+        .map_err(|_| unfit("its key cannot be stored"))?;
+    let id = leaf.fingerprint_hex();
+    let row = StoredIdentity {
+        wrapped_key: store.key().wrap(store.world(), &id, &key),
+        address_key: bound_address(&leaf, &domain),
+        id,
+        tenant_id,
+        domain,
+        certificate: leaf.der().to_vec(),
+        chain: chain.concat(),
+        state: state.to_owned(),
+        not_before: leaf.not_before().0,
+        not_after: leaf.not_after().0,
+        added_at: now.0,
+        added_by: actor.word().to_owned(),
+    };
+    let shown = shown(&row);
+    store
+        .write("certs.add_identity", move |tx| {
+            Box::pin(keep(tx, actor, row))
+        })
+        .await?;
+    Ok(shown)
+}
+
+async fn keep(tx: &mut Tx, actor: Actor, row: StoredIdentity) -> Result<(), StoreError> {
+    if !sql::insert(tx.conn(), &row).await? {
+        return Ok(());
+    }
+    let event = Event::IdentityAdded {
+        fingerprint: row.id,
+        domain: row.domain,
+        not_after: Timestamp(row.not_after).rfc3339(),
+    };
+    tx.record(Entry::operator(&row.tenant_id, actor, event));
+    tx.wake(Wake::Snapshots);
+    Ok(())
+}
+
+fn unfit(why: &str) -> ImportError {
+    ImportError::Unfit(why.to_owned())
+}
+
+/// The state in which it is taken in, if it is of use at all.
+fn fit_state(leaf: &Certificate, now: Timestamp) -> Result<&'static str, ImportError> {
+    // Whether it has expired or is not valid yet does not matter for what it is made for.
+    let then = leaf.not_after();
+    let refused = match check_usable_for_signing(leaf, then) {
+        Ok(()) => return Ok(if now > then { "decrypt-only" } else { "active" }),
+        Err(refused) => refused,
+    };
+    // Separate pairs for signing and opening are common (F-019).
+    match check_usable_for_opening(leaf, then) {
+        Ok(()) => Ok("decrypt-only"),
+        Err(_) => Err(ImportError::Unfit(refused.detail)),
+    }
+}
+
+/// The domain of ours that it serves, and whose that is. A dNSName comes before the domain of an rfc822Name.
+fn served_domain(
+    leaf: &Certificate,
+    ours: &[(String, String)],
+) -> Result<(String, String), ImportError> {
+    let named = named_domains(leaf);
+    let first = leaf.san_dns().iter().map(|name| name.to_ascii_lowercase());
+    let found = first
+        .chain(named.iter().cloned())
+        .find_map(|name| ours.iter().find(|(domain, _)| *domain == name).cloned());
+    found.ok_or_else(|| match named.into_iter().next() {
+        Some(name) => ImportError::ForeignDomain(name),
+        None => unfit("it has no subjectAltName with a mail domain or address (A-010, A-011)"),
+    })
+}
+
+/// The one address it is bound to, if it is not bound to the domain.
+fn bound_address(leaf: &Certificate, domain: &str) -> Option<String> {
+    if leaf
+        .san_dns()
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(domain))
+    {
+        return None;
+    }
+    let mut addresses = leaf
+        .san_mail()
+        .iter()
+        .filter_map(|name| Address::parse(name).ok());
+    addresses
+        .find(|address| address.domain() == domain)
+        .map(|address| address.key().to_owned())
+}
+
+/// The intermediates in order, the leaf's issuer first; what does not belong to the path is left out.
+fn ordered_chain(leaf: &Arc<Certificate>, found: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, ImportError> {
+    if found.len() > CERTIFICATES_MAX {
+        return Err(unfit(&format!(
+            "it comes with more than {CERTIFICATES_MAX} certificates"
+        )));
+    }
+    let parsed = found
+        .iter()
+        .map(|der| Certificate::parse(der))
+        .collect::<Result<Vec<_>, _>>();
+    let mut rest = parsed.map_err(|why| unfit(&format!("beside it lies {why}")))?;
+    let mut chain = Vec::new();
+    let mut below = Arc::clone(leaf);
+    while let Some(at) = rest.iter().position(|one| one.subject() == below.issuer()) {
+        below = rest.swap_remove(at);
+        // A root sends itself to nobody: the receiver has it or does not trust it (RFC 8551 §2.3).
+        if below.subject() == below.issuer() {
+            break;
+        }
+        chain.push(below.der().to_vec());
+    }
+    Ok(chain)
 }
 
 /// All of them, by domain and expiry.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn list_identities(_store: &Store) -> Result<Vec<IdentityRow>, StoreError> {
-    todo!()
+pub async fn list_identities(store: &Store) -> Result<Vec<IdentityRow>, StoreError> {
+    let rows = store
+        .read("certs.list", |conn| Box::pin(sql::all(conn)))
+        .await?;
+    Ok(rows.iter().map(shown).collect())
+}
+
+fn shown(row: &StoredIdentity) -> IdentityRow {
+    let certificate = Certificate::parse(&row.certificate).ok();
+    let of = |text: fn(&Certificate) -> &str| {
+        certificate
+            .as_deref()
+            .map_or_else(|| "unreadable".to_owned(), |one| text(one).to_owned())
+    };
+    IdentityRow {
+        fingerprint: row.id.clone(),
+        domain: row.domain.clone(),
+        bound_to: row
+            .address_key
+            .clone()
+            .unwrap_or_else(|| row.domain.clone()),
+        subject: of(Certificate::subject_text),
+        state: row.state.clone(),
+        not_before: Timestamp(row.not_before).rfc3339(),
+        not_after: Timestamp(row.not_after).rfc3339(),
+        key: of(Certificate::key_text),
+    }
 }

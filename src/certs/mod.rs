@@ -3,6 +3,7 @@
 
 mod import;
 mod keyring;
+mod sql;
 
 pub use import::{IdentityRow, ImportError, add_identity, list_identities};
 pub use keyring::{Alarm, Identity, IdentityState, KeyRing, load};

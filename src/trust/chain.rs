@@ -17,12 +17,34 @@ const ANY_EXTENDED_KEY_USAGE: &str = "2.5.29.37.0";
 pub(super) fn distrust(reason: Reason, certificate: &Certificate, what: &str) -> Distrust {
     let id = certificate.fingerprint_hex();
     let id = id.get(..16).unwrap_or(&id);
-    Distrust { reason, detail: format!("{} ({id}): {what}", certificate.subject_text()) }
+    Distrust {
+        reason,
+        detail: format!("{} ({id}): {what}", certificate.subject_text()),
+    }
 }
 
 /// A limit was met: neither trusted nor refuted, hence refused.
 pub(super) fn over(limit: &str, value: usize) -> Distrust {
-    Distrust { reason: Reason::OutOfBudget, detail: format!("not decided: limit of {value} {limit}") }
+    Distrust {
+        reason: Reason::OutOfBudget,
+        detail: format!("not decided: limit of {value} {limit}"),
+    }
+}
+
+/// Whether a certificate of ours may sign at that time: everything that is asked of a leaf, but no path.
+///
+/// # Errors
+/// [`Distrust`].
+pub fn check_usable_for_signing(leaf: &Certificate, at: Timestamp) -> Result<(), Distrust> {
+    check_leaf(leaf, PathPurpose::Sign, at)
+}
+
+/// Whether a certificate of ours may be encrypted for at that time.
+///
+/// # Errors
+/// [`Distrust`].
+pub fn check_usable_for_opening(leaf: &Certificate, at: Timestamp) -> Result<(), Distrust> {
+    check_leaf(leaf, PathPurpose::Encrypt, at)
 }
 
 /// Whether the certificate may serve as leaf for this purpose now.
@@ -48,7 +70,8 @@ pub(super) fn check_issuer(issuer: &Certificate, now: Timestamp) -> Result<(), D
     check_form(issuer)?;
     // RFC 5280 §6.1.4 (k), (n); G-032, G-035.
     if !issuer.is_ca() {
-        let what = "it issued a certificate, but basicConstraints does not say cA (RFC 5280 §4.2.1.9)";
+        let what =
+            "it issued a certificate, but basicConstraints does not say cA (RFC 5280 §4.2.1.9)";
         return Err(distrust(Reason::NotCa, issuer, what));
     }
     if issuer.key_usage().is_some_and(|usage| !usage.key_cert_sign) {
@@ -67,7 +90,11 @@ pub(super) fn check_issuer(issuer: &Certificate, now: Timestamp) -> Result<(), D
 fn check_form(certificate: &Certificate) -> Result<(), Distrust> {
     match certificate.defects() {
         [] => Ok(()),
-        defects => Err(distrust(Reason::BadExtension, certificate, &defects.join("; "))),
+        defects => Err(distrust(
+            Reason::BadExtension,
+            certificate,
+            &defects.join("; "),
+        )),
     }
 }
 
@@ -90,9 +117,10 @@ fn check_key(certificate: &Certificate) -> Result<(), Distrust> {
     match (&certificate.key_fault, certificate.public_key()) {
         (Some(fault), _) => weak(fault),
         (None, Err(_)) => weak("its key cannot be read"),
-        (None, Ok(key)) if key.is_rsa() && key.bits() < RSA_BITS_MIN => {
-            weak(&format!("{}, at least {RSA_BITS_MIN} bits are asked for (A-019)", certificate.key_text()))
-        }
+        (None, Ok(key)) if key.is_rsa() && key.bits() < RSA_BITS_MIN => weak(&format!(
+            "{}, at least {RSA_BITS_MIN} bits are asked for (A-019)",
+            certificate.key_text()
+        )),
         (None, Ok(_)) => Ok(()),
     }
 }
@@ -103,7 +131,11 @@ pub(super) fn check_signature_kind(certificate: &Certificate) -> Result<(), Dist
         Ok(_) => Ok(()),
         Err(what) => {
             let what = format!("signed with {what} (A-021)");
-            Err(distrust(Reason::WeakCertificateSignature, certificate, &what))
+            Err(distrust(
+                Reason::WeakCertificateSignature,
+                certificate,
+                &what,
+            ))
         }
     }
 }
@@ -115,13 +147,21 @@ fn check_leaf_usage(leaf: &Certificate, purpose: PathPurpose) -> Result<(), Dist
     };
     let is_rsa = leaf.public_key().is_ok_and(|key| key.is_rsa());
     let (allowed, lacking) = match purpose {
-        PathPurpose::Sign => (usage.digital_signature, "keyUsage lacks digitalSignature (A-015)"),
-        PathPurpose::Encrypt if is_rsa => {
-            (usage.key_encipherment, "keyUsage lacks keyEncipherment (A-016)")
-        }
+        PathPurpose::Sign => (
+            usage.digital_signature,
+            "keyUsage lacks digitalSignature (A-015)",
+        ),
+        PathPurpose::Encrypt if is_rsa => (
+            usage.key_encipherment,
+            "keyUsage lacks keyEncipherment (A-016)",
+        ),
         PathPurpose::Encrypt => (usage.key_agreement, "keyUsage lacks keyAgreement (A-016)"),
     };
-    if allowed { Ok(()) } else { Err(distrust(Reason::WrongUsage, leaf, lacking)) }
+    if allowed {
+        Ok(())
+    } else {
+        Err(distrust(Reason::WrongUsage, leaf, lacking))
+    }
 }
 
 /// A-017; of CAs as well: one whose extendedKeyUsage leaves out mail does not vouch for mail.

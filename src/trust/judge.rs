@@ -1,5 +1,7 @@
 //! The verdicts: per recipient, in both directions.
+//! In: what was opened or found, anchors, evidence, a time. Out: a [`Judgment`]; the only place where a [`Grant`] is made.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::envelope::{Address, TrackingId};
@@ -7,10 +9,41 @@ use crate::journal::Reason;
 use crate::open::Opened;
 use crate::world::Timestamp;
 
-use super::{AnchorId, Anchors, Certificate, Path};
+use super::chain::distrust;
+use super::path::{Work, build_path_within, telling};
+use super::{AnchorId, AnchorSet, Anchors, Certificate, DomainTrust, Path, PathPurpose, binds};
 
 /// Proof that this recipient accepts this message. Made by [`judge`] alone; comes back from a committed verdict
 /// through [`Grant::restore`]. No Clone, no Default, no Deserialize.
+///
+/// Nobody else can make one:
+/// ```compile_fail,E0451
+/// use carepost::envelope::{Address, TrackingId};
+/// use carepost::trust::{AnchorId, GrantRow};
+/// fn row(message: TrackingId, recipient: Address, anchor: AnchorId) {
+///     let _ = GrantRow { message, recipient, anchor, signer: [0; 32], digest: [0; 32] };
+/// }
+/// ```
+/// ```
+/// use carepost::envelope::{Address, TrackingId};
+/// use carepost::trust::{AnchorId, GrantRow};
+/// fn row(message: TrackingId, recipient: Address, anchor: AnchorId) {
+///     let _ = (message, recipient, anchor, [0; 32], [0; 32]);
+/// }
+/// ```
+/// And nobody can make two of one:
+/// ```compile_fail,E0599
+/// use carepost::trust::Grant;
+/// fn again(grant: &Grant) {
+///     let _ = (grant.anchor(), Grant::clone(grant));
+/// }
+/// ```
+/// ```
+/// use carepost::trust::Grant;
+/// fn again(grant: &Grant) {
+///     let _ = (grant.anchor(), Grant::signer(grant));
+/// }
+/// ```
 #[must_use]
 #[derive(Debug)]
 pub struct Grant {
@@ -103,6 +136,22 @@ pub enum Need {
 pub struct Evidence {}
 
 /// One answer per recipient.
+///
+/// It cannot be dropped by mistake:
+/// ```compile_fail
+/// #![deny(unused_must_use)]
+/// use carepost::{open::Opened, trust::{Anchors, Evidence, judge}, world::Timestamp};
+/// fn ignore(opened: &Opened, anchors: &Anchors, evidence: &Evidence, now: Timestamp) {
+///     judge(opened, anchors, evidence, now);
+/// }
+/// ```
+/// ```
+/// #![deny(unused_must_use)]
+/// use carepost::{open::Opened, trust::{Anchors, Evidence, judge}, world::Timestamp};
+/// fn ignore(opened: &Opened, anchors: &Anchors, evidence: &Evidence, now: Timestamp) {
+///     let _judgment = judge(opened, anchors, evidence, now);
+/// }
+/// ```
 #[must_use]
 #[derive(Debug, Default)]
 pub struct Judgment {
@@ -113,26 +162,190 @@ pub struct Judgment {
 
 /// Inbound: for each recipient that `opened` could be opened for, whether some signer bound to the sender has a path to one of
 /// the recipient's inbound anchors (A-068, A-080).
-pub fn judge(
-    _opened: &Opened,
-    _anchors: &Anchors,
-    _evidence: &Evidence,
-    _now: Timestamp,
-) -> Judgment {
-    todo!()
+pub fn judge(opened: &Opened, anchors: &Anchors, _evidence: &Evidence, now: Timestamp) -> Judgment {
+    let Some(sender) = opened.sender() else {
+        return refuse_all(
+            opened,
+            Reason::BadHeaders,
+            "no From or Sender to be bound to",
+        );
+    };
+    judge_each(opened, sender, anchors, now, |trust| vec![&trust.inbound])
 }
 
 /// A report: each recipient of `opened` (a local address that sent something) is granted if some signer is bound to
 /// `reported_on` (the tracked recipient that the report speaks for) and has a path to the outbound OR inbound anchors of that
 /// local address (B-027, decision 9).
 pub fn judge_report(
-    _opened: &Opened,
-    _reported_on: &Address,
-    _anchors: &Anchors,
+    opened: &Opened,
+    reported_on: &Address,
+    anchors: &Anchors,
     _evidence: &Evidence,
-    _now: Timestamp,
+    now: Timestamp,
 ) -> Judgment {
-    todo!()
+    judge_each(opened, reported_on, anchors, now, |trust| {
+        vec![&trust.outbound, &trust.inbound]
+    })
+}
+
+fn refuse_all(opened: &Opened, reason: Reason, detail: &str) -> Judgment {
+    let why = Distrust {
+        reason,
+        detail: detail.to_owned(),
+    };
+    let refused = opened
+        .recipients()
+        .iter()
+        .map(|recipient| (recipient.clone(), why.clone()));
+    Judgment {
+        refused: refused.collect(),
+        ..Judgment::default()
+    }
+}
+
+/// `bound_to`: whom a signer must belong to. `sets`: which of a domain's anchors count.
+fn judge_each(
+    opened: &Opened,
+    bound_to: &Address,
+    anchors: &Anchors,
+    now: Timestamp,
+    sets: impl Fn(&DomainTrust) -> Vec<&Arc<AnchorSet>>,
+) -> Judgment {
+    let mut judgment = Judgment::default();
+    let mut paths = Paths::new(opened.bag(), PathPurpose::Sign, now);
+    let signers: Vec<_> = opened
+        .signers()
+        .iter()
+        .map(|signer| &signer.certificate)
+        .collect();
+    for recipient in opened.recipients() {
+        let verdict = match anchors.of(recipient) {
+            None => Err(foreign(recipient)),
+            Some(trust) => paths.first(&signers, bound_to, trust, &sets(trust)),
+        };
+        match verdict {
+            Ok((signer, path)) => judgment.granted.push(Grant {
+                message: opened.message(),
+                recipient: recipient.clone(),
+                anchor: path.anchor(),
+                signer: signer.fingerprint(),
+                digest: opened.digest(),
+                path: path.subjects().to_vec(),
+            }),
+            Err(why) => judgment.refused.push((recipient.clone(), why)),
+        }
+    }
+    judgment
+}
+
+fn foreign(address: &Address) -> Distrust {
+    let detail = format!(
+        "{} is not a domain of ours, so nothing is trusted for it",
+        address.domain()
+    );
+    Distrust {
+        reason: Reason::NoPath,
+        detail,
+    }
+}
+
+/// Paths of one judgment: recipients that share anchors share them, and all share one budget.
+struct Paths<'a> {
+    bag: &'a [Arc<Certificate>],
+    purpose: PathPurpose,
+    now: Timestamp,
+    work: Work,
+    /// (leaf, which anchor set) -> path.
+    known: HashMap<([u8; 32], usize), Result<Path, Distrust>>,
+}
+
+impl<'a> Paths<'a> {
+    fn new(bag: &'a [Arc<Certificate>], purpose: PathPurpose, now: Timestamp) -> Self {
+        Self {
+            bag,
+            purpose,
+            now,
+            work: Work::default(),
+            known: HashMap::new(),
+        }
+    }
+
+    /// The first candidate that is bound to `address` and leads to one of `sets`; otherwise the most telling reason of all.
+    fn first<'c>(
+        &mut self,
+        candidates: &[&'c Arc<Certificate>],
+        address: &Address,
+        trust: &DomainTrust,
+        sets: &[&Arc<AnchorSet>],
+    ) -> Result<(&'c Arc<Certificate>, Path), Distrust> {
+        let mut worst = Distrust {
+            reason: Reason::NotBound,
+            detail: format!("there is no certificate that could be bound to {address}"),
+        };
+        for candidate in candidates {
+            if !binds(candidate, address, trust.profile) {
+                note(&mut worst, unbound(candidate, address));
+                continue;
+            }
+            if let Err(why) = self.check_kind(candidate) {
+                note(&mut worst, why);
+                continue;
+            }
+            for set in sets {
+                match self.path(candidate, set) {
+                    Ok(path) => return Ok((candidate, path)),
+                    Err(why) => note(&mut worst, why),
+                }
+            }
+        }
+        Err(worst)
+    }
+
+    /// Content keys are wrapped for RSA alone so far; key agreement (A-061) is read, not written.
+    fn check_kind(&self, candidate: &Certificate) -> Result<(), Distrust> {
+        let is_rsa = candidate.public_key().is_ok_and(|key| key.is_rsa());
+        if self.purpose == PathPurpose::Sign || is_rsa {
+            return Ok(());
+        }
+        let what = format!(
+            "{}: messages are encrypted for RSA keys only",
+            candidate.key_text()
+        );
+        Err(distrust(Reason::WeakKey, candidate, &what))
+    }
+
+    fn path(&mut self, leaf: &Arc<Certificate>, set: &Arc<AnchorSet>) -> Result<Path, Distrust> {
+        let key = (leaf.fingerprint(), Arc::as_ptr(set).addr());
+        if let Some(known) = self.known.get(&key) {
+            return known.clone();
+        }
+        let found = build_path_within(leaf, self.bag, set, self.purpose, self.now, &mut self.work);
+        self.known.insert(key, found.clone());
+        found
+    }
+}
+
+/// Of equally telling reasons the later stays: the first one is only a stand-in.
+fn note(worst: &mut Distrust, why: Distrust) {
+    if telling(why.reason) >= telling(worst.reason) {
+        *worst = why;
+    }
+}
+
+fn unbound(certificate: &Certificate, address: &Address) -> Distrust {
+    let names: Vec<&str> = certificate
+        .san_mail()
+        .iter()
+        .chain(certificate.san_dns())
+        .map(String::as_str)
+        .collect();
+    let names = if names.is_empty() {
+        "nobody".to_owned()
+    } else {
+        names.join(", ")
+    };
+    let what = format!("it belongs to {names}, not to {address} (A-010, A-011, A-088)");
+    distrust(Reason::NotBound, certificate, &what)
 }
 
 /// Outbound: an address with a certificate that was checked against the sender's anchors. Made by [`judge_recipient`] alone.
@@ -168,13 +381,37 @@ pub enum RecipientJudgment {
 /// Outbound: the first certificate of `found` that is bound to `recipient`, fit for encryption, and has a path to the sender's
 /// outbound anchors (A-081, C-012, C-040). `for_report`: inbound anchors count too.
 pub fn judge_recipient(
-    _recipient: &Address,
-    _found: &[Arc<Certificate>],
-    _sender: &Address,
-    _for_report: bool,
-    _anchors: &Anchors,
+    recipient: &Address,
+    found: &[Arc<Certificate>],
+    sender: &Address,
+    for_report: bool,
+    anchors: &Anchors,
     _evidence: &Evidence,
-    _now: Timestamp,
+    now: Timestamp,
 ) -> RecipientJudgment {
-    todo!()
+    let Some(trust) = anchors.of(sender) else {
+        return RecipientJudgment::Refused(foreign(sender));
+    };
+    if found.is_empty() {
+        let detail = format!("nothing was found for {recipient}");
+        return RecipientJudgment::Refused(Distrust {
+            reason: Reason::NoCertificate,
+            detail,
+        });
+    }
+    let sets: &[_] = if for_report {
+        &[&trust.outbound, &trust.inbound]
+    } else {
+        &[&trust.outbound]
+    };
+    let mut paths = Paths::new(found, PathPurpose::Encrypt, now);
+    let candidates: Vec<_> = found.iter().collect();
+    match paths.first(&candidates, recipient, trust, sets) {
+        Ok((certificate, path)) => RecipientJudgment::Trusted(TrustedRecipient {
+            address: recipient.clone(),
+            certificate: Arc::clone(certificate),
+            path,
+        }),
+        Err(why) => RecipientJudgment::Refused(why),
+    }
 }

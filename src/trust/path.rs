@@ -133,7 +133,13 @@ pub fn build_path_within(
         });
     }
     check_signature_kind(leaf)?;
-    let mut search = Search { now, work, worst: None, paths: 0, nodes: Vec::new() };
+    let mut search = Search {
+        now,
+        work,
+        worst: None,
+        paths: 0,
+        nodes: Vec::new(),
+    };
     search.gather(leaf, bag, anchors);
     search.descend(anchors);
     let found = search.climb(&mut vec![0]);
@@ -145,7 +151,10 @@ fn no_path(leaf: &Certificate, anchors: &AnchorSet) -> Distrust {
         "there is no anchor to lead to".to_owned()
     } else {
         let issuer = leaf.issuer_text();
-        format!("issued by {issuer}, from where no path leads to one of {} anchors", anchors.len())
+        format!(
+            "issued by {issuer}, from where no path leads to one of {} anchors",
+            anchors.len()
+        )
     };
     distrust(Reason::NoPath, leaf, &what)
 }
@@ -199,7 +208,11 @@ impl<'a> Search<'a, '_> {
         anchors: &AnchorSet,
     ) {
         let mut seen = HashSet::from([leaf.fingerprint()]);
-        self.nodes.push(Node { certificate: leaf, anchors: Vec::new(), issuers: Vec::new() });
+        self.nodes.push(Node {
+            certificate: leaf,
+            anchors: Vec::new(),
+            issuers: Vec::new(),
+        });
         let mut next = 0;
         while let Some(node) = self.nodes.get(next) {
             let below = node.certificate;
@@ -211,7 +224,11 @@ impl<'a> Search<'a, '_> {
             };
             for certificate in bag.iter().filter(fits) {
                 if seen.insert(certificate.fingerprint()) {
-                    self.nodes.push(Node { certificate, anchors: vec![], issuers: vec![] });
+                    self.nodes.push(Node {
+                        certificate,
+                        anchors: vec![],
+                        issuers: vec![],
+                    });
                 }
             }
             next += 1;
@@ -231,7 +248,7 @@ impl<'a> Search<'a, '_> {
         for child in 0..self.nodes.len() {
             for anchor in anchors.issuers_of(self.certificate(child)) {
                 if self.join(anchor, child)? {
-                    self.node(child).anchors.push(anchor);
+                    self.node_mut(child).anchors.push(anchor);
                     if reached.insert(child) {
                         queue.push_back(child);
                     }
@@ -245,7 +262,7 @@ impl<'a> Search<'a, '_> {
             }
             for child in self.children(certificate) {
                 if child != issuer && self.join(certificate, child)? {
-                    self.node(child).issuers.push(issuer);
+                    self.node_mut(child).issuers.push(issuer);
                     if reached.insert(child) {
                         queue.push_back(child);
                     }
@@ -256,11 +273,19 @@ impl<'a> Search<'a, '_> {
     }
 
     fn certificate(&self, index: usize) -> &'a Arc<Certificate> {
-        self.nodes[index].certificate
+        self.node(index).certificate
     }
 
-    fn node(&mut self, index: usize) -> &mut Node<'a> {
-        &mut self.nodes[index]
+    fn node(&self, index: usize) -> &Node<'a> {
+        self.nodes
+            .get(index)
+            .expect("indices are those of `gather`")
+    }
+
+    fn node_mut(&mut self, index: usize) -> &mut Node<'a> {
+        self.nodes
+            .get_mut(index)
+            .expect("indices are those of `gather`")
     }
 
     /// The nodes that name `issuer` as theirs; those whose key identifier points at it first.
@@ -293,24 +318,31 @@ impl<'a> Search<'a, '_> {
     ) -> Result<(), Distrust> {
         check_signature_kind(certificate)?;
         if !self.work.is_signed(certificate, issuer)? {
-            let what = format!("not signed by the key of {} (RFC 5280 §6.1.3)", issuer.subject_text());
+            let what = format!(
+                "not signed by the key of {} (RFC 5280 §6.1.3)",
+                issuer.subject_text()
+            );
             return Err(distrust(Reason::BadIssuerSignature, certificate, &what));
         }
         // Of an issuer below an anchor this was checked when it was itself the child.
         check_issuer(issuer, self.now)?;
-        if is_leaf { Ok(()) } else { check_issuer(certificate, self.now) }
+        if is_leaf {
+            Ok(())
+        } else {
+            check_issuer(certificate, self.now)
+        }
     }
 
     /// Climbs over checked edges; `trail` holds the way from the leaf, which is first.
     fn climb(&mut self, trail: &mut Vec<usize>) -> Option<Path> {
         let top = *trail.last()?;
-        for anchor in self.nodes[top].anchors.clone() {
+        for anchor in self.node(top).anchors.clone() {
             match self.validate(trail, anchor) {
                 Ok(path) => return Some(path),
                 Err(failure) => self.note(failure),
             }
         }
-        for issuer in self.nodes[top].issuers.clone() {
+        for issuer in self.node(top).issuers.clone() {
             if self.is_on(trail, issuer) {
                 continue;
             }
@@ -357,7 +389,11 @@ impl<'a> Search<'a, '_> {
         check_chain(&chain, self.work)?;
         Ok(Path {
             anchor: AnchorId(anchor.fingerprint()),
-            subjects: chain.iter().rev().map(|one| one.subject_text().to_owned()).collect(),
+            subjects: chain
+                .iter()
+                .rev()
+                .map(|one| one.subject_text().to_owned())
+                .collect(),
         })
     }
 }

@@ -44,9 +44,16 @@ impl Policies {
     /// For a path of `length` certificates below the anchor. What the anchor's certificate demands holds, too (RFC 5937 §3.2).
     pub fn begin(length: usize, anchor: &Certificate) -> Self {
         let counter = u32::try_from(length).unwrap_or(u32::MAX).saturating_add(1);
-        let any = Level { any: true, nodes: BTreeMap::new() };
-        let mut state =
-            Self { explicit: counter, mapping: counter, inhibit_any: counter, level: Some(any) };
+        let any = Level {
+            any: true,
+            nodes: BTreeMap::new(),
+        };
+        let mut state = Self {
+            explicit: counter,
+            mapping: counter,
+            inhibit_any: counter,
+            level: Some(any),
+        };
         state.tighten(anchor);
         state
     }
@@ -66,8 +73,13 @@ impl Policies {
     /// RFC 5280 §6.1.4 (a), (b), (h) to (j): the certificate is an issuer.
     pub fn descend(&mut self, certificate: &Certificate) -> Result<(), PolicyFault> {
         let mappings = &certificate.extensions.policy_mappings;
-        if mappings.iter().any(|(from, to)| *from == ANY_POLICY || *to == ANY_POLICY) {
-            return Err(PolicyFault::Broken("it maps anyPolicy (RFC 5280 §6.1.4 (a))".to_owned()));
+        if mappings
+            .iter()
+            .any(|(from, to)| *from == ANY_POLICY || *to == ANY_POLICY)
+        {
+            return Err(PolicyFault::Broken(
+                "it maps anyPolicy (RFC 5280 §6.1.4 (a))".to_owned(),
+            ));
         }
         self.map(mappings)?;
         if !certificate.is_self_issued() {
@@ -90,9 +102,15 @@ impl Policies {
 
     fn tighten(&mut self, certificate: &Certificate) {
         let found = &certificate.extensions;
-        self.explicit = self.explicit.min(found.require_explicit_policy.unwrap_or(u32::MAX));
-        self.mapping = self.mapping.min(found.inhibit_policy_mapping.unwrap_or(u32::MAX));
-        self.inhibit_any = self.inhibit_any.min(found.inhibit_any_policy.unwrap_or(u32::MAX));
+        self.explicit = self
+            .explicit
+            .min(found.require_explicit_policy.unwrap_or(u32::MAX));
+        self.mapping = self
+            .mapping
+            .min(found.inhibit_policy_mapping.unwrap_or(u32::MAX));
+        self.inhibit_any = self
+            .inhibit_any
+            .min(found.inhibit_any_policy.unwrap_or(u32::MAX));
     }
 
     fn demand(&self) -> Result<(), PolicyFault> {
@@ -172,16 +190,25 @@ mod tests {
     const B: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.3.2");
 
     fn top() -> Level {
-        Level { any: true, nodes: BTreeMap::new() }
+        Level {
+            any: true,
+            nodes: BTreeMap::new(),
+        }
     }
 
     #[test]
     fn a_policy_holds_only_if_every_level_names_it_or_any_policy() {
         let first = top().next(&[A], true).expect("small").expect("not empty");
-        let both = first.next(&[A, B], true).expect("small").expect("not empty");
+        let both = first
+            .next(&[A, B], true)
+            .expect("small")
+            .expect("not empty");
         assert_eq!(both.nodes.keys().collect::<Vec<_>>(), [&A]);
         assert!(both.next(&[B], true).expect("small").is_none());
-        let any = top().next(&[ANY_POLICY], true).expect("small").expect("not empty");
+        let any = top()
+            .next(&[ANY_POLICY], true)
+            .expect("small")
+            .expect("not empty");
         assert!(any.next(&[B], true).expect("small").is_some());
         assert!(top().next(&[ANY_POLICY], false).expect("small").is_none());
     }
