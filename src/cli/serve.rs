@@ -10,8 +10,6 @@ use crate::config::Config;
 use crate::store::KeyEncryptionKey;
 use crate::world::World;
 
-use crate::world::World;
-
 use super::Desk;
 
 pub async fn run(desk: &Desk) -> Result<(), Failure> {
