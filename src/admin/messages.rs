@@ -8,6 +8,7 @@ use sqlx::{FromRow, SqliteConnection};
 use crate::envelope::{Address, TrackingId};
 use crate::journal::{Actor, Entry, Event, LegState, Reason};
 use crate::limits;
+use crate::queue::operator;
 use crate::store::{Named, StoreError, Tx};
 use crate::world::Timestamp;
 
@@ -389,7 +390,16 @@ pub struct Cancelled {
     id: String,
     recipients: Vec<String>,
     /// Pieces of work that were taken out.
-    jobs: u64,
+    jobs: usize,
+}
+
+/// How a cancellation ended.
+enum Ended {
+    /// There is no such message.
+    Unknown,
+    /// A worker has it right now.
+    InFlight,
+    Cancelled(Cancelled),
 }
 
 pub async fn cancel(
@@ -403,18 +413,23 @@ pub async fn cancel(
             "`carepost message show MESSAGE-ID` tells the tracking id",
         )
     })?;
-    let cancelled = handle.store.write("messages::cancel", move |tx| {
+    let ended = handle.store.write("messages::cancel", move |tx| {
         Box::pin(cancel_in(tx, actor, id))
     });
-    let cancelled = cancelled.await?.ok_or_else(|| unknown(&asked.id))?;
-    if cancelled.recipients.is_empty() {
-        return Err(Failure::new(
+    match ended.await? {
+        Ended::Unknown => Err(unknown(&asked.id)),
+        Ended::InFlight => Err(Failure::new(
+            exit::TEMPFAIL,
+            format!("{id} is being worked on right now"),
+            format!("`carepost queue hold {id}`, then cancel again"),
+        )),
+        Ended::Cancelled(done) if done.recipients.is_empty() => Err(Failure::new(
             exit::FAILED,
             format!("{id} is final or already sent for every recipient; nothing is left to cancel"),
             format!("see `carepost message show {id}`"),
-        ));
+        )),
+        Ended::Cancelled(done) => Ok(done),
     }
-    Ok(cancelled)
 }
 
 /// What can still be taken out: what was relayed already is out of our hands.
@@ -426,76 +441,56 @@ const CANCELLABLE: [LegState; 5] = [
     LegState::Held,
 ];
 
-/// None: there is no such message.
-async fn cancel_in(
-    tx: &mut Tx,
-    actor: Actor,
-    id: TrackingId,
-) -> Result<Option<Cancelled>, StoreError> {
-    let tenant: Option<(String,)> = sqlx::query_as("SELECT tenant_id FROM message WHERE id = $1")
+async fn cancel_in(tx: &mut Tx, actor: Actor, id: TrackingId) -> Result<Ended, StoreError> {
+    let tenant: Option<String> = sqlx::query_scalar("SELECT tenant_id FROM message WHERE id = $1")
         .bind(id.to_string())
         .fetch_optional(tx.conn())
         .await
         .named("messages::cancel")?;
-    let Some((tenant,)) = tenant else {
-        return Ok(None);
+    let Some(tenant) = tenant else {
+        return Ok(Ended::Unknown);
     };
-    let words: Vec<&str> = CANCELLABLE.iter().map(|state| state.word()).collect();
-    let reason = Reason::CancelledByOperator.code();
-    let now = tx.now();
-    let legs: Vec<(String,)> = sqlx::query_as(
-        "UPDATE leg SET state = 'cancelled', reason = $2, detail = $3, answer_due = NULL, updated_at = $4
-         WHERE message_id = $1 AND answer IS NULL AND $5 LIKE '% ' || state || ' %' RETURNING recipient",
-    )
-    .bind(id.to_string())
-    .bind(reason)
-    .bind(format!("by {}", actor.word()))
-    .bind(now.0)
-    .bind(format!(" {} ", words.join(" ")))
-    .fetch_all(tx.conn())
-    .await
-    .named("messages::cancel_legs")?;
-    let recipients: Vec<String> = legs.into_iter().map(|(recipient,)| recipient).collect();
-    let mut jobs = 0;
-    if !recipients.is_empty() {
-        jobs = end(tx, id).await?;
-    }
+    let operator::Cancelled::Removed(jobs) = operator::cancel(tx, &id.to_string()).await? else {
+        return Ok(Ended::InFlight);
+    };
+    let recipients = cancel_legs(tx, &actor, id).await?;
     for recipient in recipients
         .iter()
         .filter_map(|text| Address::parse(text).ok())
     {
         let event = Event::Cancelled {
-            reason: reason.to_owned(),
+            reason: Reason::CancelledByOperator.code().to_owned(),
         };
         tx.record(Entry {
             actor: actor.clone(),
             ..Entry::leg(&tenant, id, &recipient, event)
         });
     }
-    Ok(Some(Cancelled {
+    Ok(Ended::Cancelled(Cancelled {
         id: id.to_string(),
         recipients,
-        jobs,
+        jobs: jobs.len(),
     }))
 }
 
-/// Takes out the work; a worker that holds a lease on it finds it lost, and its result is not claimed.
-async fn end(tx: &mut Tx, id: TrackingId) -> Result<u64, StoreError> {
-    let jobs = sqlx::query("DELETE FROM job WHERE message_id = $1")
-        .bind(id.to_string())
-        .execute(tx.conn())
-        .await
-        .named("messages::cancel_jobs")?
-        .rows_affected();
+/// Nothing is awaited for them any more. Returns whom it concerned.
+async fn cancel_legs(
+    tx: &mut Tx,
+    actor: &Actor,
+    id: TrackingId,
+) -> Result<Vec<String>, StoreError> {
+    let words: Vec<&str> = CANCELLABLE.iter().map(|state| state.word()).collect();
     let now = tx.now();
-    sqlx::query(
-        "UPDATE message SET final_at = $2 WHERE id = $1 AND final_at IS NULL AND NOT EXISTS (
-            SELECT 1 FROM leg WHERE leg.message_id = message.id AND leg.state IN ('relayed', 'processed'))",
+    sqlx::query_scalar(
+        "UPDATE leg SET state = 'cancelled', reason = $2, detail = $3, answer_due = NULL, updated_at = $4
+         WHERE message_id = $1 AND answer IS NULL AND $5 LIKE '% ' || state || ' %' RETURNING recipient",
     )
     .bind(id.to_string())
+    .bind(Reason::CancelledByOperator.code())
+    .bind(format!("by {}", actor.word()))
     .bind(now.0)
-    .execute(tx.conn())
+    .bind(format!(" {} ", words.join(" ")))
+    .fetch_all(tx.conn())
     .await
-    .named("messages::final")?;
-    Ok(jobs)
+    .named("messages::cancel_legs")
 }

@@ -1,5 +1,5 @@
-//! `queue list|retry|hold|release`. In: a job's id, or a message's for all its jobs. Out: what was changed. A job that a worker
-//! holds right now is left alone: its result would be lost.
+//! `queue list|retry|hold|release`. In: a job's id, or a message's for all its jobs. Out: what was changed, in the queue, in the
+//! legs and in the journal, in one transaction. An attempt in flight is not broken off.
 
 use serde::Serialize;
 use sqlx::FromRow;
@@ -7,76 +7,13 @@ use sqlx::FromRow;
 use crate::envelope::{Address, TrackingId};
 use crate::journal::{Actor, Entry, Event, LegState, Reason};
 use crate::queue::JobKind;
-use crate::store::{Named, StoreError, Tx, Wake};
-use crate::world::Timestamp;
+use crate::queue::operator::{self, JobRow};
+use crate::store::{Named, StoreError, Tx};
 
 use super::{Failure, Handle, QueueItem, exit};
 
-/// A piece of work.
-#[derive(Debug, Serialize)]
-pub struct Listed {
-    job: String,
-    kind: String,
-    message: String,
-    /// The recipient, or the domain, or the route.
-    to: String,
-    state: String,
-    attempt: i64,
-    due_at: String,
-    expires_at: String,
-    /// Whether a worker has it now.
-    working: bool,
-    last_error: Option<String>,
-}
-
-#[derive(FromRow)]
-struct ListRow {
-    id: String,
-    kind: String,
-    message_id: String,
-    recipient_key: String,
-    destination: String,
-    state: String,
-    attempt: i64,
-    due_at: i64,
-    expires_at: i64,
-    lease_token: Option<String>,
-    lease_until: Option<i64>,
-    last_error: Option<String>,
-}
-
-pub async fn list(handle: &Handle) -> Result<Vec<Listed>, Failure> {
-    let (now, token) = (handle.world().now(), handle.store.lease_token().to_owned());
-    let rows = handle.store.read("queue::list", |conn| {
-        Box::pin(async move {
-            sqlx::query_as::<_, ListRow>(
-                "SELECT id, kind, message_id, recipient_key, destination, state, attempt, due_at, expires_at,
-                        lease_token, lease_until, last_error
-                 FROM job ORDER BY due_at, id LIMIT 10000",
-            )
-            .fetch_all(conn)
-            .await
-            .named("queue::list")
-        })
-    });
-    let listed = rows.await?.into_iter().map(|row| Listed {
-        working: row.lease_token.as_deref() == Some(&token)
-            && row.lease_until.is_some_and(|until| until > now.0),
-        job: row.id,
-        kind: row.kind,
-        message: row.message_id,
-        to: if row.recipient_key.is_empty() {
-            row.destination
-        } else {
-            row.recipient_key
-        },
-        state: row.state,
-        attempt: row.attempt,
-        due_at: Timestamp(row.due_at).rfc3339(),
-        expires_at: Timestamp(row.expires_at).rfc3339(),
-        last_error: row.last_error,
-    });
-    Ok(listed.collect())
+pub async fn list(handle: &Handle) -> Result<Vec<JobRow>, Failure> {
+    Ok(operator::list(&handle.store).await?)
 }
 
 /// What to do with a job.
@@ -91,8 +28,6 @@ enum Deed {
 #[derive(Debug, Serialize)]
 pub struct Done {
     jobs: Vec<String>,
-    /// A worker has these now; nothing was done to them.
-    working: Vec<String>,
 }
 
 pub async fn retry(handle: &Handle, actor: Actor, asked: QueueItem) -> Result<Done, Failure> {
@@ -109,30 +44,23 @@ pub async fn release(handle: &Handle, actor: Actor, asked: QueueItem) -> Result<
 
 async fn act(handle: &Handle, actor: Actor, asked: QueueItem, deed: Deed) -> Result<Done, Failure> {
     let id = asked.id.trim().to_owned();
-    let token = handle.store.lease_token().to_owned();
     let done = handle.store.write("queue::act", move |tx| {
-        Box::pin(act_in(tx, actor, id, token, deed))
+        Box::pin(act_in(tx, actor, id, deed))
     });
     let done = done.await?;
-    if !done.jobs.is_empty() {
-        return Ok(done);
-    }
-    if done.working.is_empty() {
+    if done.jobs.is_empty() {
         return Err(Failure::new(
             exit::FAILED,
-            format!("there is no such work as {} that this fits", asked.id),
-            "see `carepost queue list`: retry and hold are for ready jobs, release is for held ones",
+            format!("there is no work {} that this fits", asked.id),
+            "see `carepost queue list`: retry is for ready jobs, hold for ready or leased ones, release for held ones",
         ));
     }
-    Err(Failure::new(
-        exit::TEMPFAIL,
-        format!("{} is being worked on right now", asked.id),
-        "try again in a minute",
-    ))
+    Ok(done)
 }
 
+/// A job that the deed fits, before it is done.
 #[derive(FromRow)]
-struct JobRow {
+struct Found {
     id: String,
     tenant_id: String,
     kind: String,
@@ -140,24 +68,16 @@ struct JobRow {
     recipient_key: String,
     destination: String,
     lease_token: Option<String>,
-    lease_until: Option<i64>,
 }
 
-async fn act_in(
-    tx: &mut Tx,
-    actor: Actor,
-    id: String,
-    token: String,
-    deed: Deed,
-) -> Result<Done, StoreError> {
-    let now = tx.now();
-    let wanted = if deed == Deed::Release {
-        "held"
-    } else {
-        "ready"
+async fn act_in(tx: &mut Tx, actor: Actor, id: String, deed: Deed) -> Result<Done, StoreError> {
+    let (wanted, idle_only) = match deed {
+        Deed::Retry => ("ready", true),
+        Deed::Hold => ("ready", false),
+        Deed::Release => ("held", false),
     };
-    let rows: Vec<JobRow> = sqlx::query_as(
-        "SELECT id, tenant_id, kind, message_id, recipient_key, destination, lease_token, lease_until
+    let mut found: Vec<Found> = sqlx::query_as(
+        "SELECT id, tenant_id, kind, message_id, recipient_key, destination, lease_token
          FROM job WHERE (id = $1 OR message_id = $2) AND state = $3 ORDER BY id",
     )
     .bind(&id)
@@ -166,52 +86,39 @@ async fn act_in(
     .fetch_all(tx.conn())
     .await
     .named("queue::find")?;
-    let mut done = Done {
-        jobs: Vec::new(),
-        working: Vec::new(),
-    };
-    for row in rows {
-        let ours = row.lease_token.as_deref() == Some(&token);
-        if ours && row.lease_until.is_some_and(|until| until > now.0) {
-            done.working.push(row.id);
-            continue;
-        }
-        change(tx, &actor, &row, deed).await?;
-        done.jobs.push(row.id);
+    found.retain(|job| !idle_only || job.lease_token.is_none());
+    for job in &found {
+        change(tx, &actor, job, deed).await?;
     }
-    tx.wake(Wake::Queue);
-    Ok(done)
+    Ok(Done {
+        jobs: found.into_iter().map(|job| job.id).collect(),
+    })
 }
 
-async fn change(tx: &mut Tx, actor: &Actor, row: &JobRow, deed: Deed) -> Result<(), StoreError> {
-    let now = tx.now();
-    let sql = match deed {
-        Deed::Retry => "UPDATE job SET due_at = $2 WHERE id = $1",
-        Deed::Hold => {
-            "UPDATE job SET state = 'held', lease_token = NULL, lease_until = NULL, lease_node = NULL WHERE id = $1 AND $2 > 0"
-        }
-        // The count starts again: what held it was seen by a person.
-        Deed::Release => "UPDATE job SET state = 'ready', attempt = 0, due_at = $2 WHERE id = $1",
-    };
-    sqlx::query(sql)
-        .bind(&row.id)
-        .bind(now.0)
-        .execute(tx.conn())
-        .await
-        .named("queue::change")?;
-    let working = working_state(&row.kind);
+async fn change(tx: &mut Tx, actor: &Actor, job: &Found, deed: Deed) -> Result<(), StoreError> {
+    let working = working_state(&job.kind);
     match deed {
-        Deed::Retry => record(tx, actor, row, None, Event::Retried),
+        Deed::Retry => {
+            operator::retry_now(tx, &job.id).await?;
+            record(tx, actor, job, None, Event::Retried);
+        }
         Deed::Hold => {
+            let detail = format!("by {}", actor.word());
+            operator::hold_job(tx, &job.id, &format!("held {detail}")).await?;
             let event = Event::Held {
                 reason: Reason::HeldByOperator,
-                detail: format!("by {}", actor.word()),
+                detail,
             };
-            let from = [working, LegState::Undecided];
-            move_legs(tx, actor, row, &from, LegState::Held, &event).await?;
+            // An attempt in flight settles its legs from the state that it found them in.
+            let from: &[LegState] = match &job.lease_token {
+                None => &[working, LegState::Undecided],
+                Some(_) => &[],
+            };
+            move_legs(tx, actor, job, from, LegState::Held, &event).await?;
         }
         Deed::Release => {
-            move_legs(tx, actor, row, &[LegState::Held], working, &Event::Released).await?;
+            operator::release_job(tx, &job.id).await?;
+            move_legs(tx, actor, job, &[LegState::Held], working, &Event::Released).await?;
         }
     }
     Ok(())
@@ -226,7 +133,7 @@ fn working_state(kind: &str) -> LegState {
     }
 }
 
-fn record(tx: &mut Tx, actor: &Actor, row: &JobRow, recipient: Option<Address>, event: Event) {
+fn record(tx: &mut Tx, actor: &Actor, row: &Found, recipient: Option<Address>, event: Event) {
     let Ok(message) = row.message_id.parse::<TrackingId>() else {
         return;
     };
@@ -241,7 +148,7 @@ fn record(tx: &mut Tx, actor: &Actor, row: &JobRow, recipient: Option<Address>, 
 async fn move_legs(
     tx: &mut Tx,
     actor: &Actor,
-    row: &JobRow,
+    row: &Found,
     from: &[LegState],
     to: LegState,
     event: &Event,

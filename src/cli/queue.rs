@@ -32,17 +32,7 @@ impl Queue {
         };
         let value = desk.ask(request).await?;
         desk.show(&value, |value| {
-            let mut text = format!("{done}: {}\n", field(value, "jobs"));
-            if value["working"]
-                .as_array()
-                .is_some_and(|jobs| !jobs.is_empty())
-            {
-                text.push_str(&format!(
-                    "left alone, because a worker has them now: {}\n",
-                    field(value, "working")
-                ));
-            }
-            text
+            format!("{done}: {}\n", field(value, "jobs"))
         });
         Ok(())
     }
@@ -51,15 +41,15 @@ impl Queue {
 async fn list(desk: &Desk) -> Result<(), Failure> {
     let value = desk.ask(Request::QueueList).await?;
     let columns = [
-        ("JOB", "job"),
+        ("JOB", "id"),
         ("KIND", "kind"),
         ("MESSAGE", "message"),
-        ("TO", "to"),
+        ("RECIPIENT", "recipient"),
+        ("DESTINATION", "destination"),
         ("STATE", "state"),
-        ("WORKING", "working"),
         ("ATTEMPT", "attempt"),
-        ("DUE", "due_at"),
-        ("UNTIL", "expires_at"),
+        ("DUE", "due"),
+        ("UNTIL", "expires"),
         ("LAST ERROR", "last_error"),
     ];
     desk.show(&value, |rows| table(rows, &columns, "nothing waits"));

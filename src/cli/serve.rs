@@ -8,7 +8,6 @@ use tracing_subscriber::EnvFilter;
 use crate::admin::{Failure, exit};
 use crate::config::Config;
 use crate::store::KeyEncryptionKey;
-
 use crate::world::World;
 
 use super::Desk;
