@@ -188,7 +188,7 @@ fn configuration(side: Side, ports: Ports, dns: SocketAddr, relay_port: u16) -> 
          [store]\nkek_file = \"kek\"\n\n\
          [admin]\nhealth = \"{health}\"\n\n\
          [tls]\ncertificate = \"tls.crt\"\nkey = \"tls.key\"\n\n\
-         [[listener]]\nkind = \"relay\"\naddress = \"{relay}\"\n\n\
+         [[listener]]\nkind = \"relay\"\naddress = \"{relay}\"\ntls = \"off\"\n\n\
          [[listener]]\nkind = \"submission\"\naddress = \"{submission}\"\n\n\
          [dns]\nservers = [\"{dns}\"]\n\n\
          [relay]\nport = {relay_port}\n",

@@ -164,7 +164,7 @@ impl Demo {
         let clinic = MailServer::start()?;
         let client = people(&alpha, &beta, &clinic).await?;
         print(&format!(
-            "  alpha  {} trusts Beta demo CA; clinic logs in at {}\n  beta   {} trusts Alpha demo CA; hands mail to the clinic's server at {}\n  dns    {} publishes MX and CERT of both\n  note   revocation is not checked yet: these certificates name no CRL\n",
+            "  alpha  {} trusts Beta demo CA; clinic logs in at {}\n  beta   {} trusts Alpha demo CA; hands mail to the clinic's server at {}\n  dns    {} publishes MX and CERT of both\n  note   no TLS between the gateways here, so that the tap sees what S/MIME alone protects\n  note   revocation is not checked yet: these certificates name no CRL\n",
             ALPHA.domain, alpha.submission, BETA.domain, clinic.address, dns.address
         ));
         Ok(Self {
