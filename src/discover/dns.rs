@@ -27,7 +27,7 @@ pub(crate) enum Answer {
     /// NXDOMAIN or NODATA: an answer, and it is no (C-017).
     NotThere { exists: Existence, life: Duration },
     /// SERVFAIL, REFUSED, time-out, nonsense: not an answer (C-017).
-    NoAnswer(String),
+    Silent(String),
 }
 
 /// What "not there" means.
@@ -86,17 +86,17 @@ pub(crate) async fn ask(
     kind: RecordType,
 ) -> Answer {
     match world.within(DNS_TIMEOUT, client.lookup(name, kind)).await {
-        Err(_) => Answer::NoAnswer(format!("no answer in {} s", DNS_TIMEOUT.as_secs())),
+        Err(_) => Answer::Silent(format!("no answer in {} s", DNS_TIMEOUT.as_secs())),
         Ok(Err(error)) => refusal(&error),
         // hickory repeats what was cut short over TCP; what is cut short even so must not pass for the
         // whole.
         Ok(Ok(lookup)) if lookup.message().metadata.truncation => {
-            Answer::NoAnswer("the answer was cut short".to_owned())
+            Answer::Silent("the answer was cut short".to_owned())
         }
         Ok(Ok(lookup)) => {
             let code = lookup.message().metadata.response_code;
             if !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain) {
-                return Answer::NoAnswer(code.to_string());
+                return Answer::Silent(code.to_string());
             }
             let records = lookup.answers().to_vec();
             let ttl = records.iter().map(|record| record.ttl).min();
@@ -111,12 +111,12 @@ pub(crate) async fn ask(
 /// RFC 2308 §2: NXDOMAIN and NODATA are answers; every other failure is none.
 fn refusal(error: &NetError) -> Answer {
     let NetError::Dns(DnsError::NoRecordsFound(none)) = error else {
-        return Answer::NoAnswer(error.to_string());
+        return Answer::Silent(error.to_string());
     };
     let exists = match none.response_code {
         ResponseCode::NXDomain => Existence::NoSuchName,
         ResponseCode::NoError => Existence::NoSuchRecord,
-        other => return Answer::NoAnswer(other.to_string()),
+        other => return Answer::Silent(other.to_string()),
     };
     // RFC 2308 §5: bounded by the SOA's minimum; without one, by our cap (C-032).
     let life = none

@@ -40,7 +40,7 @@ impl Resolver {
                 Existence::NoSuchName => return none(format!("{domain} does not exist")),
                 Existence::NoSuchRecord => (Exchanges::Implicit, life),
             },
-            Answer::NoAnswer(why) => return no_answer(format!("MX of {domain}: {why}")),
+            Answer::Silent(why) => return no_answer(format!("MX of {domain}: {why}")),
         };
         let hosts = match exchanges {
             Exchanges::Listed(hosts) => hosts,
@@ -103,7 +103,7 @@ impl Resolver {
                     lives.push(life);
                 }
                 Answer::NotThere { life, .. } => lives.push(life),
-                Answer::NoAnswer(why) => silent = Some(why),
+                Answer::Silent(why) => silent = Some(why),
             }
         }
         let life = lives.into_iter().min().unwrap_or_default();

@@ -192,7 +192,7 @@ impl Resolver {
     pub async fn alive(&self) -> Result<(), String> {
         match self.ask(Name::root(), RecordType::NS).await {
             Answer::Records { .. } | Answer::NotThere { .. } => Ok(()),
-            Answer::NoAnswer(why) => Err(format!("DNS does not answer: {why}")),
+            Answer::Silent(why) => Err(format!("DNS does not answer: {why}")),
         }
     }
 
@@ -225,7 +225,7 @@ impl Resolver {
             return Ok(kept);
         }
         let (published, life) = match self.ask(name, RecordType::CERT).await {
-            Answer::NoAnswer(why) => return Err(why),
+            Answer::Silent(why) => return Err(why),
             Answer::NotThere { exists, life } => {
                 let remark = match exists {
                     Existence::NoSuchName => "no such name",
