@@ -56,6 +56,16 @@ pub const FRAME: usize = 64 * 1024;
 pub const COMMIT_GROUP_MAX: usize = 64;
 /// Octets in one group commit.
 pub const COMMIT_OCTETS_MAX: usize = 4 * 1024 * 1024;
+/// Submissions that wait for the writer; more wait at their callers. Sixteen groups.
+pub const SUBMISSIONS_WAITING_MAX: usize = 1_024;
+/// Connections that read the database. Twice the cores of the smallest machine; WAL readers never wait for the writer.
+pub const READERS: u32 = 4;
+/// Journal entries that a slow listener may lag behind before it loses the oldest.
+pub const EVENTS_LAG_MAX: usize = 4_096;
+/// Journal rows in one INSERT. Ten binds each; SQLite allows 32,766 binds.
+pub const JOURNAL_ROWS_PER_INSERT: usize = 16;
+/// Journal rows of one message that are shown.
+pub const JOURNAL_ROWS_READ_MAX: i64 = 10_000;
 
 // ---- MIME and CMS -----------------------------------------------------------------------------
 
@@ -121,6 +131,15 @@ pub const RELAY_COMMAND_TIMEOUT: Duration = Duration::from_secs(300);
 pub const RELAY_DATA_TIMEOUT: Duration = Duration::from_secs(600);
 /// MX hosts tried in one attempt.
 pub const MX_HOSTS_MAX: usize = 10;
+/// Wait after a first failed attempt; doubles with each further one. Postfix `minimal_backoff_time` is 300 s, too slow
+/// for a sender who gives up after 60 minutes (B-013).
+pub const RETRY_FIRST: Duration = Duration::from_secs(60);
+/// Longest wait between attempts: four in each hour of a referral's life.
+pub const RETRY_MAX: Duration = Duration::from_secs(900);
+/// Wait after a worker broke off without settling its job.
+pub const RETRY_BROKEN_OFF: Duration = Duration::from_secs(60);
+/// Jobs shown to the operator at once.
+pub const JOBS_SHOWN_MAX: i64 = 10_000;
 /// How long a leased job belongs to its worker.
 pub const LEASE: Duration = Duration::from_secs(1_800);
 /// Attempts at opening before a message is held as poison.

@@ -5,8 +5,13 @@
 
 mod event;
 mod reason;
+mod row;
+mod seal;
+pub mod sql;
 mod state;
 
 pub use event::{Actor, Entry, Event};
 pub use reason::Reason;
+pub use row::{Row, VERSION};
+pub use seal::{FIRST_SEAL, seal};
 pub use state::{Answer, Fault, LegState};

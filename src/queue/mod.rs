@@ -1,11 +1,19 @@
-//! The durable queue: jobs, leases, when to try again. In: work to do. Out: a [`Lease`] on one piece of it, which ends one way: settled.
+//! The durable queue: jobs, leases, when to try again. In: work to do. Out: a [`Lease`] on one piece of it,
+//! which ends one way: settled. Never decides what a failed attempt means: that is its driver's.
 
+mod lease;
+pub mod operator;
 mod schedule;
 pub mod sql;
+
+#[cfg(test)]
+mod tests;
 
 use crate::envelope::TrackingId;
 use crate::world::Timestamp;
 
+pub use lease::Lease;
+pub(crate) use lease::Returns;
 pub use schedule::next_attempt;
 
 /// What kind of work.
@@ -48,28 +56,4 @@ pub struct Job {
     pub destination: String,
     pub expires_at: Timestamp,
     pub created_at: Timestamp,
-}
-
-/// The right to work on one job until it is settled or the lease runs out. Not Clone.
-#[must_use = "a lease that is dropped is tried again only after it runs out"]
-#[derive(Debug)]
-pub struct Lease {
-    job: Job,
-    token: String,
-    /// This attempt included; committed before the work begins.
-    attempt: u32,
-}
-
-impl Lease {
-    pub fn job(&self) -> &Job {
-        &self.job
-    }
-
-    pub fn attempt(&self) -> u32 {
-        self.attempt
-    }
-
-    pub fn token(&self) -> &str {
-        &self.token
-    }
 }

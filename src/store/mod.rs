@@ -4,13 +4,23 @@
 
 mod at_rest;
 mod body;
+mod error;
+mod handle;
+mod open;
+mod sql;
+mod tx;
 mod writer;
+
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 
 pub use at_rest::{KekError, KeyEncryptionKey};
 pub use body::{Bodies, Body, BodyError, BodyReader, BodyWriter};
-pub use writer::{Store, StoreError, Tx, Wake};
+pub use error::{Named, StoreError};
+pub use handle::Store;
+pub use tx::{Tx, Wake};
 
 /// Where things are kept.
 #[derive(Clone, Debug)]

@@ -1,224 +1,389 @@
 //! One writer, group commit: what waits is committed in one full-sync transaction, each submission in
 //! its own SAVEPOINT; replies, wake-ups and journal broadcasts leave after the commit.
+//! In: submissions. Out: their results, durable. A submission's error or panic is its own; an error of the
+//! commit is everyone's, and the connection is opened anew.
 
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
 
-use sqlx::SqliteConnection;
-use tokio::sync::{Notify, broadcast};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, SqliteConnection, SqlitePool};
+use tokio::sync::{mpsc, oneshot};
 
-use crate::journal::{Entry, Fault};
-use crate::world::{Timestamp, World};
+use crate::journal::sql::ChainEnd;
+use crate::journal::{self, Row};
+use crate::limits::{COMMIT_GROUP_MAX, COMMIT_OCTETS_MAX};
 
-use super::{Bodies, Body, KeyEncryptionKey, Paths, Work};
+use super::handle::Shared;
+use super::open::connect;
+use super::{Body, Named, StoreError, Tx, Wake, Work, sql};
 
-/// The store. Cheap to clone; one a process (advisory lock beside the database).
-#[derive(Clone, Debug)]
-pub struct Store {
-    _private: (),
+/// What the writer is told.
+pub(super) enum Message {
+    Work(Box<dyn Submission>),
+    /// Commit what waits, close, say so.
+    Close(oneshot::Sender<()>),
 }
 
-/// Why the store said no.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Another process owns it.
-    #[error(
-        "{0} is in use by another carepost\n  do: use the running one (its admin.sock), or stop it first"
-    )]
-    InUse(String),
-    /// Written by a newer carepost.
-    #[error(
-        "the database has schema {found}, this carepost knows up to {known}\n  do: run the newer carepost again, or restore a backup from before the upgrade"
-    )]
-    Newer { found: i64, known: i64 },
-    /// No room.
-    #[error(
-        "no room left in the store: {0}\n  do: free space; mail is deferred with 452 until then"
-    )]
-    Full(String),
-    /// The disk or the database failed.
-    #[error("{name}: {source}\n  do: check the disk and the database file")]
-    Database {
-        name: &'static str,
-        source: sqlx::Error,
-    },
-    /// A row that this code cannot have written.
-    #[error("{name}: a row does not read back: {what}\n  do: report this; it is a mistake of ours")]
-    Row { name: &'static str, what: String },
-    /// A body.
-    #[error(transparent)]
-    Body(#[from] super::BodyError),
-    /// The writer is gone: the process is stopping.
-    #[error("the store is closing\n  do: try again")]
-    Closed,
+/// One call of [`super::Store::write`], its types forgotten.
+pub(super) trait Submission: Send {
+    /// Runs the work once.
+    fn run<'t>(self: Box<Self>, tx: &'t mut Tx) -> Pin<Box<dyn Future<Output = Ran> + Send + 't>>;
+
+    /// Answers without running it.
+    fn refuse(self: Box<Self>, error: StoreError);
 }
 
-impl StoreError {
-    /// Whose fault it is.
-    pub fn fault(&self) -> Fault {
-        match self {
-            Self::Full(_)
-            | Self::Closed
-            | Self::InUse(_)
-            | Self::Database { .. }
-            | Self::Body(_) => Fault::Later,
-            Self::Newer { .. } => Fault::Never,
-            Self::Row { .. } => Fault::Ours,
-        }
-    }
+/// A submission that ran, and waits for its commit.
+pub(super) struct Ran {
+    fate: Fate,
+    reply: Reply,
 }
 
-impl From<sqlx::Error> for StoreError {
-    fn from(source: sqlx::Error) -> Self {
-        Self::Database {
-            name: "unnamed",
-            source,
-        }
-    }
-}
-
-/// What a commit wakes up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wake {
-    /// The queue driver: a job is due.
-    Queue,
-    /// Caches of trust, directory or identities are stale.
-    Snapshots,
+enum Fate {
+    Commit,
+    RollBack,
+    /// As `RollBack`, and SQLite may have rolled back everything already.
+    Full,
 }
 
-/// One transaction's handle, given to the work inside [`Store::write`].
-#[derive(Debug)]
-pub struct Tx {
-    _private: (),
+/// Answers the caller, who learns first of all whether the commit failed.
+type Reply = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+/// The one kind of [`Submission`].
+pub(super) struct Piece<T, F> {
+    pub(super) name: &'static str,
+    pub(super) work: F,
+    pub(super) answer: oneshot::Sender<Result<T, StoreError>>,
 }
 
-impl Tx {
-    /// The connection; statements run through [`sqlx::query`] with `$1` binds.
-    pub fn conn(&mut self) -> &mut SqliteConnection {
-        todo!()
+impl<T, F> Submission for Piece<T, F>
+where
+    T: Send + 'static,
+    F: for<'t> FnOnce(&'t mut Tx) -> Work<'t, T> + Send + 'static,
+{
+    fn run<'t>(self: Box<Self>, tx: &'t mut Tx) -> Pin<Box<dyn Future<Output = Ran> + Send + 't>> {
+        let Self { name, work, answer } = *self;
+        Box::pin(async move {
+            let result = unwinding(name, work, tx).await;
+            let fate = match &result {
+                Ok(_) => Fate::Commit,
+                Err(StoreError::Full(_)) => Fate::Full,
+                Err(_) => Fate::RollBack,
+            };
+            let reply = move |commit: Result<(), StoreError>| {
+                // The work's own error says more than that of the commit. Nobody may be listening any more.
+                let _ = answer.send(result.and_then(|value| commit.map(|()| value)));
+            };
+            Ran {
+                fate,
+                reply: Box::new(reply),
+            }
+        })
     }
 
-    /// When this transaction began.
-    pub fn now(&self) -> Timestamp {
-        todo!()
-    }
-
-    /// Records a journal entry; it becomes a row of this commit.
-    pub fn record(&mut self, _entry: Entry) {
-        todo!()
-    }
-
-    /// Wakes someone after the commit.
-    pub fn wake(&mut self, _who: Wake) {
-        todo!()
-    }
-
-    /// Makes a body durable in this commit and returns its row id: in a row if small, else the blob,
-    /// which was synced (file and directory) before. Idempotent for one body.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub async fn keep_body(&mut self, _body: &Body) -> Result<String, StoreError> {
-        todo!()
+    fn refuse(self: Box<Self>, error: StoreError) {
+        let _ = self.answer.send(Err(error));
     }
 }
 
-impl Store {
-    /// Opens (and migrates) the store, starts the writer.
-    ///
-    /// # Errors
-    /// [`StoreError`] with what to do.
-    pub async fn open(
-        _paths: &Paths,
-        _node: &str,
-        _key: KeyEncryptionKey,
-        _world: World,
+/// Runs the work so that its panic is an error like any other.
+async fn unwinding<T, F>(name: &'static str, work: F, tx: &mut Tx) -> Result<T, StoreError>
+where
+    F: for<'t> FnOnce(&'t mut Tx) -> Work<'t, T>,
+{
+    let panicked = |_| StoreError::Panicked { name };
+    // What a broken work leaves behind is in the transaction only, and rolled back.
+    let mut future = catch_unwind(AssertUnwindSafe(|| work(tx))).map_err(panicked)?;
+    let result = std::future::poll_fn(|context| {
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
+            Ok(poll) => poll,
+            Err(panic) => Poll::Ready(Err(panicked(panic))),
+        }
+    });
+    result.await.map_err(|error| error.or_named(name))
+}
+
+/// The writer's connection and the end of its journal.
+pub(super) struct Desk {
+    tx: Tx,
+    chain: ChainEnd,
+}
+
+impl Desk {
+    pub(super) async fn new(
+        mut conn: SqliteConnection,
+        shared: &Arc<Shared>,
     ) -> Result<Self, StoreError> {
-        todo!()
+        let chain = journal::sql::chain_end(&mut conn, &shared.node).await?;
+        Ok(Self {
+            tx: Tx::new(conn, Arc::clone(shared)),
+            chain,
+        })
+    }
+}
+
+/// The task that owns the only connection that writes, and the lock.
+pub(super) struct Writer {
+    inbox: mpsc::Receiver<Message>,
+    shared: Arc<Shared>,
+    options: SqliteConnectOptions,
+    readers: SqlitePool,
+    /// Held as long as anything may be written.
+    lock: File,
+    /// None after a failed commit, until the database opens again.
+    desk: Option<Desk>,
+    closers: Vec<oneshot::Sender<()>>,
+}
+
+/// The submissions of one transaction.
+#[derive(Default)]
+struct Group {
+    replies: Vec<Reply>,
+    state: State,
+}
+
+/// What the database was told so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Idle,
+    /// The first submission needs no savepoint: if it fails, so does the transaction, and the next begins
+    /// another.
+    Begun,
+    /// A savepoint is open, and something happened since.
+    Used,
+    /// A savepoint is open, and nothing happened since.
+    Fresh,
+}
+
+impl Writer {
+    pub(super) fn new(
+        inbox: mpsc::Receiver<Message>,
+        shared: &Arc<Shared>,
+        options: SqliteConnectOptions,
+        readers: SqlitePool,
+        lock: File,
+        desk: Desk,
+    ) -> Self {
+        Self {
+            inbox,
+            shared: Arc::clone(shared),
+            options,
+            readers,
+            lock,
+            desk: Some(desk),
+            closers: Vec::new(),
+        }
     }
 
-    /// Where bodies are made.
-    pub fn bodies(&self) -> &Bodies {
-        todo!()
+    /// Runs until the last handle is gone, or until told to close.
+    pub(super) async fn run(mut self) {
+        while let Some(message) = self.inbox.recv().await {
+            if let Some(work) = self.work(message) {
+                self.group(work).await;
+            }
+        }
+        if let Some(desk) = self.desk.take() {
+            // The last connection folds the WAL into the database. If it cannot, the next start does.
+            let _ = desk.tx.conn.close().await;
+        }
+        self.readers.close().await;
+        drop(self.lock);
+        for closer in self.closers {
+            let _ = closer.send(());
+        }
     }
 
-    /// The key-encryption key.
-    pub fn key(&self) -> &KeyEncryptionKey {
-        todo!()
+    /// The work in a message, if it is one.
+    fn work(&mut self, message: Message) -> Option<Box<dyn Submission>> {
+        match message {
+            Message::Work(work) => Some(work),
+            Message::Close(closer) => {
+                self.inbox.close();
+                self.closers.push(closer);
+                None
+            }
+        }
     }
 
-    /// The clock and the rest.
-    pub fn world(&self) -> &World {
-        todo!()
+    fn waiting(&mut self) -> Option<Box<dyn Submission>> {
+        while let Ok(message) = self.inbox.try_recv() {
+            if let Some(work) = self.work(message) {
+                return Some(work);
+            }
+        }
+        None
     }
 
-    /// This process's lease token: new at every start, so that leases of a dead process are recognised.
-    pub fn lease_token(&self) -> &str {
-        todo!()
+    /// One transaction, from the first submission until nobody waits or it is large enough.
+    async fn group(&mut self, first: Box<dyn Submission>) {
+        let mut desk = match self.desk().await {
+            Ok(desk) => desk,
+            Err(error) => return first.refuse(error),
+        };
+        let mut group = Group::default();
+        let mut next = Some(first);
+        while let Some(work) = next {
+            if let Err(error) = group.run(&mut desk.tx, work).await {
+                return self.broken(desk, group, error).await;
+            }
+            let full =
+                group.replies.len() >= COMMIT_GROUP_MAX || desk.tx.octets() >= COMMIT_OCTETS_MAX;
+            next = if full { None } else { self.waiting() };
+        }
+        match group.commit(&mut desk).await {
+            Ok(rows) => {
+                self.tell(&mut desk.tx, group, &rows);
+                self.desk = Some(desk);
+            }
+            Err(error) => self.broken(desk, group, error).await,
+        }
     }
 
-    /// The node's name.
-    pub fn node(&self) -> &str {
-        todo!()
+    /// The desk, opened anew if the last commit failed.
+    async fn desk(&mut self) -> Result<Desk, StoreError> {
+        match self.desk.take() {
+            Some(desk) => Ok(desk),
+            None => Desk::new(connect(&self.options).await?, &self.shared).await,
+        }
     }
 
-    /// Runs `work` inside the next group commit; returns after the commit is durable.
-    /// `work` may be run once only. An error rolls back this submission alone.
+    /// After the commit: first what is now true, then the replies, then those who only listen.
+    fn tell(&self, tx: &mut Tx, group: Group, rows: &[Row]) {
+        let wakes = tx.take_effect();
+        if wakes.contains(&Wake::Snapshots) {
+            self.shared.epoch.fetch_add(1, Ordering::AcqRel);
+        }
+        for reply in group.replies {
+            reply(Ok(()));
+        }
+        if wakes.contains(&Wake::Queue) {
+            self.shared.queue.notify_one();
+        }
+        let at = tx.now();
+        for (entry, row) in tx.entries.drain(..).zip(rows) {
+            tracing::info!(
+                target: "carepost::journal",
+                seq = row.seq,
+                message = row.message.as_deref().unwrap_or_default(),
+                event = row.event,
+                "journal"
+            );
+            // An error means that nobody listens.
+            let _ = self.shared.events.send(Arc::new((at, entry)));
+        }
+    }
+
+    /// The transaction is lost, or nobody can tell: everyone hears so, and the connection is not trusted
+    /// again (after a failed fsync SQLite's pages and the disk may differ).
+    async fn broken(&mut self, mut desk: Desk, group: Group, error: StoreError) {
+        tracing::error!(%error, "a commit failed");
+        let doubtful: Vec<Body> = desk.tx.kept_bodies().cloned().collect();
+        desk.tx.begin();
+        // Closing rolls back. Its own error tells nothing new.
+        let _ = desk.tx.conn.close().await;
+        for reply in group.replies {
+            reply(Err(error.repeat()));
+        }
+        self.desk = match self.desk().await {
+            Ok(desk) => Some(settle_doubt(desk, &doubtful).await),
+            Err(error) => {
+                tracing::error!(%error, "the database does not open again");
+                None
+            }
+        };
+    }
+}
+
+/// A body whose commit failed goes with its handles, unless its row is there after all.
+async fn settle_doubt(mut desk: Desk, bodies: &[Body]) -> Desk {
+    for body in bodies {
+        if let Ok(exists) = sql::body_exists(&mut desk.tx.conn, body.id()).await {
+            body.stay(exists);
+        }
+    }
+    desk
+}
+
+impl Group {
+    /// Runs one submission and undoes it if it fails.
     ///
     /// # Errors
-    /// What `work` says, or why the commit failed.
-    pub async fn write<T, F>(&self, _name: &'static str, _work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: for<'t> FnOnce(&'t mut Tx) -> Work<'t, T> + Send + 'static,
-    {
-        todo!()
+    /// The transaction is lost.
+    async fn run(&mut self, tx: &mut Tx, work: Box<dyn Submission>) -> Result<(), StoreError> {
+        if let Err(error) = self.enter(tx).await {
+            work.refuse(error.repeat());
+            return Err(error);
+        }
+        let mark = tx.mark();
+        let ran = work.run(tx).await;
+        self.replies.push(ran.reply);
+        if ran.fate == Fate::Commit {
+            return Ok(());
+        }
+        tx.rewind(mark);
+        self.undo(tx).await.map_err(|error| match ran.fate {
+            Fate::Full => StoreError::Full("the commit was rolled back".into()),
+            Fate::Commit | Fate::RollBack => error,
+        })
     }
 
-    /// Runs `work` on a read connection.
-    ///
-    /// # Errors
-    /// What `work` says.
-    pub async fn read<T, F>(&self, _name: &'static str, _work: F) -> Result<T, StoreError>
-    where
-        T: Send,
-        F: for<'t> FnOnce(&'t mut SqliteConnection) -> Work<'t, T> + Send,
-    {
-        todo!()
+    async fn enter(&mut self, tx: &mut Tx) -> Result<(), StoreError> {
+        let (text, state) = match self.state {
+            State::Idle => {
+                tx.begin();
+                ("BEGIN IMMEDIATE", State::Begun)
+            }
+            State::Begun => ("SAVEPOINT one", State::Used),
+            State::Used => ("RELEASE one; SAVEPOINT one", State::Used),
+            State::Fresh => {
+                self.state = State::Used;
+                return Ok(());
+            }
+        };
+        tell(&mut tx.conn, text).await?;
+        self.state = state;
+        Ok(())
     }
 
-    /// The body of that row.
-    ///
-    /// # Errors
-    /// [`StoreError::Row`] if there is none.
-    pub async fn body(&self, _id: &str) -> Result<Body, StoreError> {
-        todo!()
+    /// SQLite itself may have rolled back everything (a full disk does that); then there is nothing to roll
+    /// back to, and the error of this statement is the end of the group.
+    async fn undo(&mut self, tx: &mut Tx) -> Result<(), StoreError> {
+        let (text, state) = match self.state {
+            State::Used | State::Fresh => ("ROLLBACK TO one", State::Fresh),
+            State::Begun | State::Idle => ("ROLLBACK", State::Idle),
+        };
+        tell(&mut tx.conn, text).await?;
+        self.state = state;
+        Ok(())
     }
 
-    /// Told after each commit that asked for [`Wake::Queue`].
-    pub fn queue_woken(&self) -> Arc<Notify> {
-        todo!()
+    /// Writes the journal rows and their seal, and commits. Returns the rows.
+    async fn commit(&mut self, desk: &mut Desk) -> Result<Vec<Row>, StoreError> {
+        if self.state == State::Idle {
+            return Ok(Vec::new());
+        }
+        let tx = &mut desk.tx;
+        tx.synced().await?;
+        let seqs = (desk.chain.seq + 1)..;
+        let rows: Vec<Row> = seqs
+            .zip(&tx.entries)
+            .map(|(seq, entry)| Row::of(entry, tx.node(), seq, tx.now()))
+            .collect();
+        tx.bodies_stay();
+        let end = journal::sql::seal_and_commit(&mut tx.conn, &desk.chain, &rows).await?;
+        desk.chain = end;
+        Ok(rows)
     }
+}
 
-    /// Goes up with each commit that asked for [`Wake::Snapshots`]; part of every cache key.
-    pub fn epoch(&self) -> u64 {
-        todo!()
-    }
-
-    /// Every journal entry, after its commit.
-    pub fn events(&self) -> broadcast::Receiver<Arc<(Timestamp, Entry)>> {
-        todo!()
-    }
-
-    /// Free octets and free inodes of the file system under the database (and the blobs, the lesser of both).
-    ///
-    /// # Errors
-    /// What the operating system says.
-    pub fn room(&self) -> std::io::Result<(u64, u64)> {
-        todo!()
-    }
-
-    /// Commits what waits and closes the database.
-    pub async fn close(&self) {
-        todo!()
-    }
+async fn tell(conn: &mut SqliteConnection, text: &'static str) -> Result<(), StoreError> {
+    sqlx::query(text).execute(conn).await.named("writer")?;
+    Ok(())
 }

@@ -1,0 +1,92 @@
+//! The SQL of bodies.
+
+use std::collections::HashSet;
+
+use sqlx::SqliteConnection;
+
+use super::{Named, StoreError};
+
+/// Where the octets of a removed row were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    InRow,
+    InFile,
+}
+
+/// One row of `body`.
+pub(super) struct Stored {
+    pub(super) size: u64,
+    /// None: in the file of that id.
+    pub(super) sealed: Option<Vec<u8>>,
+}
+
+pub(super) async fn insert_body(
+    conn: &mut SqliteConnection,
+    id: &str,
+    size: u64,
+    sealed: Option<Vec<u8>>,
+) -> Result<(), StoreError> {
+    sqlx::query("INSERT INTO body (id, size, data) VALUES ($1, $2, $3)")
+        .bind(id)
+        .bind(i64::try_from(size).unwrap_or(i64::MAX))
+        .bind(sealed)
+        .execute(conn)
+        .await
+        .named("body-keep")?;
+    Ok(())
+}
+
+pub(super) async fn delete_body(
+    conn: &mut SqliteConnection,
+    id: &str,
+) -> Result<Option<Held>, StoreError> {
+    let in_file: Option<bool> =
+        sqlx::query_scalar("DELETE FROM body WHERE id = $1 RETURNING data IS NULL")
+            .bind(id)
+            .fetch_optional(conn)
+            .await
+            .named("body-drop")?;
+    Ok(in_file.map(|in_file| if in_file { Held::InFile } else { Held::InRow }))
+}
+
+pub(super) async fn select_body(
+    conn: &mut SqliteConnection,
+    id: &str,
+) -> Result<Option<Stored>, StoreError> {
+    let row: Option<(i64, Option<Vec<u8>>)> =
+        sqlx::query_as("SELECT size, data FROM body WHERE id = $1")
+            .bind(id)
+            .fetch_optional(conn)
+            .await
+            .named("body-read")?;
+    Ok(row.map(|(size, sealed)| Stored {
+        size: u64::try_from(size).unwrap_or(0),
+        sealed,
+    }))
+}
+
+/// Whether a row names that body.
+pub(super) async fn body_exists(conn: &mut SqliteConnection, id: &str) -> Result<bool, StoreError> {
+    let found: Option<i64> = sqlx::query_scalar("SELECT 1 FROM body WHERE id = $1")
+        .bind(id)
+        .fetch_optional(conn)
+        .await
+        .named("body-exists")?;
+    Ok(found.is_some())
+}
+
+/// Ids of the blobs of one shard (ids that start with `shard`, two hex digits).
+pub(super) async fn blobs_of_shard(
+    conn: &mut SqliteConnection,
+    shard: &str,
+) -> Result<HashSet<String>, StoreError> {
+    let ids: Vec<String> =
+        sqlx::query_scalar("SELECT id FROM body WHERE id >= $1 AND id < $2 AND data IS NULL")
+            .bind(shard)
+            // 'g' follows every hex digit.
+            .bind(format!("{shard}g"))
+            .fetch_all(conn)
+            .await
+            .named("body-shard")?;
+    Ok(ids.into_iter().collect())
+}
