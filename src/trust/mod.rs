@@ -15,6 +15,8 @@ mod path;
 pub mod verdict;
 mod policy;
 mod sql;
+#[cfg(test)]
+pub(crate) mod testing;
 mod tlv;
 
 pub use anchors::{AnchorId, AnchorSet, Anchors, Direction, DomainTrust, Profile};
