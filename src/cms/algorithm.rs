@@ -1,5 +1,6 @@
-//! Object identifiers and AlgorithmIdentifiers, read and written (RFC 3370, 4055, 5084, 5754).
-//! In: DER. Out: the algorithms of [`crate::crypto`], or the name of what is not accepted. Never done here: whether policy wants them.
+//! Object identifiers and AlgorithmIdentifiers, read and written (RFC 3370, 4055, 5084, 5754). In: DER.
+//! Out: the algorithms of [`crate::crypto`], or the name of what is not accepted. Never done here: whether
+//! policy wants them.
 
 use ::der::asn1::ObjectIdentifier;
 
@@ -135,7 +136,8 @@ impl<'a> Algorithm<'a> {
             return Err(format!("key transport {}", self.dotted()));
         }
         let (digest, mgf, mut rest) = self.hashes("RSAES-OAEP")?;
-        // RFC 8017 appendix A.2.1: pSourceAlgorithm, whose default and only accepted value is the empty label.
+        // RFC 8017 appendix A.2.1: pSourceAlgorithm, whose default and only accepted value is the empty
+        // label.
         if let Some(source) = explicit(&mut rest, 2)? {
             let mut label = source.parameters;
             let empty = source.is(P_SPECIFIED)
@@ -191,8 +193,8 @@ impl<'a> Algorithm<'a> {
         Ok(SignatureAlgorithm::RsaPss { digest, mgf, salt })
     }
 
-    /// `[0] hash DEFAULT sha1, [1] MGF1 DEFAULT mgf1SHA1` of OAEP and PSS, and what follows. The parameters must be
-    /// there (RFC 4055 §3.1, §4.1): absent ones would mean SHA-1 unsaid.
+    /// `[0] hash DEFAULT sha1, [1] MGF1 DEFAULT mgf1SHA1` of OAEP and PSS, and what follows. The
+    /// parameters must be there (RFC 4055 §3.1, §4.1): absent ones would mean SHA-1 unsaid.
     fn hashes(&self, name: &str) -> Result<(DigestAlgorithm, DigestAlgorithm, Walker<'a>), String> {
         let mut outer = self.parameters;
         let mut inside = outer.inside(SEQUENCE, "parameters").map_err(unreadable)?;
@@ -216,8 +218,8 @@ impl<'a> Algorithm<'a> {
         Ok((digest, mgf, inside))
     }
 
-    /// The content cipher with its IV or nonce. `authenticated`: GCM belongs in AuthEnvelopedData and CBC in EnvelopedData,
-    /// nowhere else (RFC 5084 §1.1: GCM in EnvelopedData has no tag to check).
+    /// The content cipher with its IV or nonce. `authenticated`: GCM belongs in AuthEnvelopedData and CBC
+    /// in EnvelopedData, nowhere else (RFC 5084 §1: GCM in EnvelopedData has no tag to check).
     pub fn cipher(&self, authenticated: bool) -> Result<(ContentCipher, Vec<u8>), CmsError> {
         let cipher = CIPHERS
             .iter()

@@ -1,7 +1,8 @@
-//! A bounded pull reader of BER (X.690 §8). In: octets from any source, in any chunks, made by anyone. Out: one element at a time,
-//! written again as DER, passed over, or (strings of any size) streamed. Promised: nesting, lengths and the octets of everything
-//! but streamed strings are bounded; nothing is allocated because a length field says so; no element outgrows what holds it.
-//! Never done here: meaning. What an element should be is asked by the caller.
+//! A bounded pull reader of BER (X.690 §8). In: octets from any source, in any chunks, made by anyone.
+//! Out: one element at a time, written again as DER, passed over, or (strings of any size) streamed.
+//! Promised: nesting, lengths and the octets of everything but streamed strings are bounded; nothing is
+//! allocated because a length field says so; no element outgrows what holds it. Never done here: meaning.
+//! What an element should be is asked by the caller.
 
 use std::io::{ErrorKind, Read};
 
@@ -29,7 +30,8 @@ struct Header {
 
 /// An element that was entered.
 struct Frame {
-    /// Offset that nothing inside may pass: its own end, or that of what holds it if its length is indefinite.
+    /// Offset that nothing inside may pass: its own end, or that of what holds it if its length is
+    /// indefinite.
     bound: u64,
     definite: bool,
     /// Its end-of-contents octets were read.
@@ -159,7 +161,8 @@ impl<R: Read> Reader<R> {
         Ok(content)
     }
 
-    /// The next element as DER: definite minimal lengths, OCTET STRINGs in one piece. The order of a SET is left as it is.
+    /// The next element as DER: definite minimal lengths, OCTET STRINGs in one piece. The order of a SET
+    /// is left as it is.
     pub fn der(&mut self, what: &'static str) -> Result<Vec<u8>, CmsError> {
         let mut out = Vec::new();
         self.append_der(&mut out, what)?;
@@ -221,8 +224,9 @@ impl<R: Read> Reader<R> {
         self.leave(what)
     }
 
-    /// Starts streaming the next element: an OCTET STRING with this (primitive) tag, in one piece or in segments (X.690 §8.7.3).
-    /// The budget ends here: whoever made the source bounds what is streamed. [`Reader::allow`] sets the next one.
+    /// Starts streaming the next element: an OCTET STRING with this (primitive) tag, in one piece or in
+    /// segments (X.690 §8.7.3). The budget ends here: whoever made the source bounds what is streamed.
+    /// [`Reader::allow`] sets the next one.
     pub fn open_string(&mut self, tag: u8, what: &'static str) -> Result<(), CmsError> {
         let found = self.peek()?;
         self.string_floor = self.frames.len();
@@ -455,4 +459,48 @@ fn join(segments: &[u8]) -> Result<Vec<u8>, CmsError> {
         joined.extend_from_slice(walker.expect(OCTET_STRING, WHAT)?);
     }
     Ok(joined)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// SEQUENCE { INTEGER 5 } with a length in three octets where one would do.
+    const LONG: [u8; 7] = [0x30, 0x82, 0x00, 0x03, 0x02, 0x01, 0x05];
+
+    #[test]
+    fn der_is_minimal_and_verbatim_keeps_what_is_inside() {
+        let around = [[0x30, 0x81, 0x07].as_slice(), &LONG].concat();
+        let reader = || Reader::new(around.as_slice(), 100, "test");
+        let minimal = vec![0x30, 0x05, 0x30, 0x03, 0x02, 0x01, 0x05];
+        assert_eq!(reader().der("it"), Ok(minimal));
+        let kept = [[0x30, 0x07].as_slice(), &LONG].concat();
+        assert_eq!(reader().verbatim("it"), Ok(kept));
+    }
+
+    #[test]
+    fn the_budget_counts_octets_and_can_be_renewed() {
+        let two = [LONG, LONG].concat();
+        let mut reader = Reader::new(two.as_slice(), 7, "test");
+        assert!(reader.der("it").is_ok());
+        assert_eq!(reader.der("it"), Err(CmsError::OverLimit("test")));
+        let mut reader = Reader::new(two.as_slice(), 7, "test");
+        assert!(reader.skip("it").is_ok());
+        reader.allow(7, "more");
+        assert!(reader.skip("it").is_ok());
+        assert!(reader.end().is_ok());
+    }
+
+    #[test]
+    fn a_primitive_cannot_be_entered_nor_a_constructed_one_taken() {
+        let mut reader = Reader::new(LONG.as_slice(), 100, "test");
+        assert!(reader.primitive(0x30, "it").is_err());
+        assert!(reader.enter(0x31, "it").is_err());
+        assert!(reader.enter(0x30, "it").is_ok());
+        assert!(reader.enter(0x02, "it").is_err());
+        assert!(reader.leave("it").is_err(), "something is left inside");
+        assert_eq!(reader.primitive(0x02, "it"), Ok(vec![5]));
+        assert!(reader.leave("it").is_ok());
+        assert!(reader.leave("it").is_err(), "nothing was entered");
+    }
 }

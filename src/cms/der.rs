@@ -1,5 +1,5 @@
-//! The small tools of DER: a walker over octets at hand, and writing. In: DER that [`super::ber`] made (or a certificate).
-//! Out: elements, octets. Never done here: anything about streams.
+//! The small tools of DER: a walker over octets at hand, and writing. In: DER that [`super::ber`] made (or
+//! a certificate). Out: elements, octets. Never done here: anything about streams.
 
 use super::CmsError;
 
@@ -19,7 +19,7 @@ pub(super) const fn constructed(number: u8) -> u8 {
     0xa0 | number
 }
 
-/// Longest object identifier that is written out in dotted form, octets (reliability: OIDs of at most 64 arcs).
+/// Longest object identifier that is written out in dotted form, octets; none in use has more than 20.
 const OID_OCTETS_MAX: usize = 64;
 
 /// One element.

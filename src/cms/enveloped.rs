@@ -1,6 +1,6 @@
-//! Reading EnvelopedData (RFC 5652 §6) and AuthEnvelopedData (RFC 5083). In: a source of BER. Out: the head as a value, the
-//! encrypted content as a stream, and at its end what authenticates it. Promised: the head is at most `ENVELOPE_HEAD_MAX` octets,
-//! the content is never held. Never done here: decrypting.
+//! Reading EnvelopedData (RFC 5652 §6) and AuthEnvelopedData (RFC 5083). In: a source of BER. Out: the
+//! head as a value, the encrypted content as a stream, and at its end what authenticates it. Promised: the
+//! head is at most `ENVELOPE_HEAD_MAX` octets, the content is never held. Never done here: decrypting.
 
 use std::io::Read;
 
@@ -66,7 +66,8 @@ pub struct ContentReader<R> {
     authenticated: bool,
 }
 
-/// Reads the head of a ContentInfo that holds EnvelopedData or AuthEnvelopedData; the content follows as a stream.
+/// Reads the head of a ContentInfo that holds EnvelopedData or AuthEnvelopedData; the content follows as a
+/// stream.
 ///
 /// # Errors
 /// [`CmsError`].
@@ -81,7 +82,7 @@ pub fn read_enveloped<R: Read>(source: R) -> Result<(EnvelopedHead, ContentReade
     let recipients = recipient_infos(&mut reader)?;
     reader.enter(SEQUENCE, "EncryptedContentInfo")?;
     let content_type = reader.primitive(OBJECT_IDENTIFIER, "type of the encrypted content")?;
-    // RFC 8551 §3.3: what S/MIME encrypts is a MIME entity, id-data.
+    // RFC 8551 §2.4.1: what S/MIME encrypts is a MIME entity, id-data.
     if content_type != DATA.as_bytes() {
         return Err(CmsError::ContentType(dotted(&content_type)));
     }
@@ -264,8 +265,9 @@ pub(super) fn identifier(
 }
 
 impl<R: Read> ContentReader<R> {
-    /// After the content was read to its end: the DER of authAttrs as SET (AAD of AuthEnvelopedData; empty if none) and the tag.
-    /// For plain EnvelopedData both are empty. Also checks that the structure ends properly.
+    /// After the content was read to its end: the DER of authAttrs as SET (AAD of AuthEnvelopedData; empty
+    /// if none) and the tag. For plain EnvelopedData both are empty. Also checks that the structure ends
+    /// properly.
     ///
     /// # Errors
     /// [`CmsError`].

@@ -1,16 +1,13 @@
-//! Differential tests: what the `openssl` command writes we read, what we write it reads (and the `cms` crate, which reads strict
-//! DER), and hostile variations of both. Keys and certificates are made by [`crate::crypto::issue`] in a temporary directory.
+//! Differential tests: what the `openssl` command writes we read, what we write it reads (and the `cms`
+//! crate, which reads strict DER). Keys and certificates are made by
+//! [`crate::crypto::issue`] in a temporary directory.
 
 use std::io::Read;
 use std::path::Path;
 use std::process::Command;
 
-use proptest::prelude::*;
-
 use super::algorithm::{DATA, ENVELOPED_DATA, object_identifier, write_cipher};
-use super::der::{
-    INTEGER, OCTET_STRING, SEQUENCE, SET, Walker, constructed, context, element, header,
-};
+use super::der::{INTEGER, OCTET_STRING, SEQUENCE, SET, Walker, constructed, context, element};
 use super::*;
 use crate::crypto::issue::{
     Issued, KeyKind, Purpose, Template, issue, make_key, pem_certificate, pem_key,
@@ -32,7 +29,7 @@ fn world() -> World {
 }
 
 /// Someone with a key, a certificate and a directory that holds both as PEM.
-struct Party {
+pub(super) struct Party {
     dir: tempfile::TempDir,
     issued: Issued,
     name: Identifier,
@@ -40,7 +37,7 @@ struct Party {
 }
 
 impl Party {
-    fn new(kind: KeyKind) -> Self {
+    pub(super) fn new(kind: KeyKind) -> Self {
         let template = Template {
             common_name: "Bob".to_owned(),
             purpose: Purpose::Direct {
@@ -75,7 +72,7 @@ impl Party {
         }
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.dir.path()
     }
 
@@ -94,7 +91,7 @@ impl Party {
         Ok(std::fs::read(self.path().join("out")).expect("it wrote"))
     }
 
-    fn encrypt(&self, options: &str) -> Vec<u8> {
+    pub(super) fn encrypt(&self, options: &str) -> Vec<u8> {
         let arguments = format!("-encrypt -binary -in text -outform DER {options} -recip cert.pem");
         let fixed = options.contains("-keyopt");
         let arguments = if fixed {
@@ -106,7 +103,7 @@ impl Party {
         self.openssl(&arguments).expect("openssl encrypts")
     }
 
-    fn sign(&self, options: &str) -> Vec<u8> {
+    pub(super) fn sign(&self, options: &str) -> Vec<u8> {
         let arguments = format!(
             "-sign -binary -in text -outform DER -signer cert.pem -inkey key.pem {options}"
         );
@@ -173,7 +170,7 @@ fn digest(algorithm: DigestAlgorithm, octets: &[u8]) -> Vec<u8> {
     digest.finish()
 }
 
-fn drain(from: &mut impl Read) -> Result<Vec<u8>, CmsError> {
+pub(super) fn drain(from: &mut impl Read) -> Result<Vec<u8>, CmsError> {
     let (mut all, mut piece) = (Vec::new(), [0; 777]);
     loop {
         match from.read(&mut piece).map_err(|e| CmsError::of(&e))? {
@@ -183,8 +180,9 @@ fn drain(from: &mut impl Read) -> Result<Vec<u8>, CmsError> {
     }
 }
 
-/// The same in the loosest BER: indefinite lengths everywhere, OCTET STRINGs in nested segments, one of them empty.
-fn loosen(der: &[u8]) -> Vec<u8> {
+/// The same in the loosest BER: indefinite lengths everywhere, OCTET STRINGs in nested segments, one of
+/// them empty.
+pub(super) fn loosen(der: &[u8]) -> Vec<u8> {
     let (mut out, mut walker) = (Vec::new(), Walker::new(der));
     while !walker.is_empty() {
         let one = walker.any("DER").expect("it is DER");
@@ -208,7 +206,7 @@ fn loosen(der: &[u8]) -> Vec<u8> {
 }
 
 /// An EnvelopedData made by hand, definite lengths.
-fn envelope(algorithm: &[u8], recipients: &[Vec<u8>], content: &[u8]) -> Vec<u8> {
+pub(super) fn envelope(algorithm: &[u8], recipients: &[Vec<u8>], content: &[u8]) -> Vec<u8> {
     let encrypted = element(
         SEQUENCE,
         &[
@@ -235,27 +233,26 @@ fn envelope(algorithm: &[u8], recipients: &[Vec<u8>], content: &[u8]) -> Vec<u8>
 }
 
 /// A recipient of a kind that is not read: short, and enough to be counted.
-fn password_recipient() -> Vec<u8> {
+pub(super) fn password_recipient() -> Vec<u8> {
     element(constructed(3), &[&element(INTEGER, &[&[0]])])
 }
 
-fn read_envelope(ber: &[u8]) -> Result<EnvelopedHead, CmsError> {
+pub(super) fn read_envelope(ber: &[u8]) -> Result<EnvelopedHead, CmsError> {
     let (head, mut content) = read_enveloped(ber)?;
     drain(&mut content)?;
     content.finish()?;
     Ok(head)
 }
 
-#[test]
-fn every_envelope_that_openssl_makes_is_opened() {
-    let bob = Party::new(KeyKind::Rsa(2048));
+/// Options of `openssl cms -encrypt`, and what they should be read as.
+fn envelope_forms() -> Vec<(&'static str, ContentCipher, KeyTransport)> {
     let oaep = |digest, mgf| KeyTransport::Oaep { digest, mgf };
     let (sha1, sha256, sha512) = (
         DigestAlgorithm::Sha1,
         DigestAlgorithm::Sha256,
         DigestAlgorithm::Sha512,
     );
-    for (options, cipher, transport) in [
+    vec![
         (
             "-aes-128-cbc",
             ContentCipher::Aes128Cbc,
@@ -302,7 +299,13 @@ fn every_envelope_that_openssl_makes_is_opened() {
             ContentCipher::Aes256Gcm,
             oaep(sha512, sha1),
         ),
-    ] {
+    ]
+}
+
+#[test]
+fn every_envelope_that_openssl_makes_is_opened() {
+    let bob = Party::new(KeyKind::Rsa(2048));
+    for (options, cipher, transport) in envelope_forms() {
         let der = bob.encrypt(options);
         let (clear, head) = bob.open(&der).expect(options);
         assert_eq!(clear, text(), "{options}");
@@ -345,7 +348,7 @@ fn what_is_refused_in_an_envelope_is_named() {
         read_envelope(&bob.sign("")),
         Err(CmsError::ContentType("1.2.840.113549.1.7.2".to_owned()))
     );
-    // GCM in EnvelopedData carries no tag (RFC 5084 §1.1).
+    // GCM in EnvelopedData carries no tag (RFC 5084 §1).
     let cbc = write_cipher(ContentCipher::Aes256Cbc, &[0; 16]).expect("written");
     let gcm = write_cipher(ContentCipher::Aes256Gcm, &[0; 12]).expect("written");
     let recipients = [password_recipient()];
@@ -401,7 +404,7 @@ fn every_signature_that_openssl_makes_is_read_and_verifies() {
         (&rsa, "-md sha256", pkcs1(sha256)),
         (&rsa, "-md sha1", pkcs1(sha1)),
         (&rsa, "-md sha384 -keyid", pkcs1(sha384)),
-        (&rsa, "-md sha512 -stream", pkcs1(sha512)),
+        (&rsa, "-md sha512", pkcs1(sha512)),
         (&rsa, "-md sha256 -noattr", pkcs1(sha256)),
         (
             &rsa,
@@ -417,10 +420,14 @@ fn every_signature_that_openssl_makes_is_read_and_verifies() {
         (&ec, "-md sha384", SignatureAlgorithm::Ecdsa(sha384)),
     ] {
         for form in ["", "-nodetach", "-nodetach -stream"] {
+            // OpenSSL 3.0 itself cannot stream RSASSA-PSS.
+            if options.contains("pss") && form.contains("stream") {
+                continue;
+            }
             let der = party.sign(&format!("{options} {form}"));
             let read = read_signed(&der).expect(options);
             assert_eq!(read.has_content, !form.is_empty());
-            assert_eq!(read.certificates, [party.issued.certificate.clone()]);
+            assert!(read.certificates.iter().eq([&party.issued.certificate]));
             let [signer] = read.signers.as_slice() else {
                 panic!("{options}: {read:?}");
             };
@@ -625,244 +632,4 @@ fn an_unknown_signer_neither_helps_nor_harms() {
     assert_eq!((read.signers.len(), read.unread.len()), (1, 1));
     assert!(rsa.verifies(&read.signers[0], &text()));
     assert!(read.unread[0].contains("1.2.840.10045.4.3.1"), "{read:?}");
-}
-
-#[test]
-fn truncated_or_followed_by_anything_is_an_error() {
-    let bob = Party::new(KeyKind::Rsa(2048));
-    let envelopes = [bob.encrypt("-aes256"), bob.encrypt("-aes-256-gcm -stream")];
-    for der in envelopes {
-        assert!(read_envelope(&der).is_ok());
-        for cut in (0..der.len()).filter(|cut| *cut < 800 || *cut > der.len() - 200) {
-            assert!(read_envelope(&der[..cut]).is_err(), "cut at {cut}");
-        }
-        assert!(read_envelope(&[der.as_slice(), &[0]].concat()).is_err());
-        let (_, content) = read_enveloped(der.as_slice()).expect("a head");
-        assert!(content.finish().is_err(), "content left unread");
-    }
-    for der in [bob.sign(""), loosen(&bob.sign(""))] {
-        assert!(read_signed(&der).is_ok());
-        for cut in 0..der.len() {
-            assert!(read_signed(&der[..cut]).is_err(), "cut at {cut}");
-        }
-        assert!(read_signed(&[der.as_slice(), &[0]].concat()).is_err());
-    }
-}
-
-#[test]
-fn nesting_lengths_and_counts_are_bounded() {
-    let deep = |start: &[u8], again: &[u8]| [start, &again.repeat(100_000)].concat();
-    for octets in [
-        deep(&[], &[0x30, 0x80]),
-        deep(&[], &[0x30, 0x84, 0x7f, 0xff, 0xff, 0xff]),
-        vec![0x30, 0x84, 0xff, 0xff, 0xff, 0xff],
-        vec![0x30, 0x88, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
-        vec![
-            0x30, 0x80, 0x06, 0x88, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-        ],
-        vec![0x30, 0x80, 0x06, 0x84, 0x7f, 0xff, 0xff, 0xff, 1],
-        vec![0x30, 0xff, 1, 2, 3],
-        vec![0x30, 0x03, 0x06, 0x05, 1, 2, 3, 4, 5],
-        vec![0x1f, 0x81, 0x81, 0x81],
-        vec![0, 0],
-        vec![],
-    ] {
-        assert!(read_envelope(&octets).is_err());
-        assert!(read_signed(&octets).is_err());
-        assert!(read_certs_only(&octets).is_err());
-        assert!(read_opaque_signed(octets.as_slice()).is_err());
-    }
-
-    let cbc = write_cipher(ContentCipher::Aes256Cbc, &[0; 16]).expect("written");
-    let recipients = |count| envelope(&cbc, &vec![password_recipient(); count], b"x");
-    assert!(read_envelope(&recipients(100)).is_ok());
-    assert_eq!(
-        read_envelope(&recipients(101)),
-        Err(CmsError::OverLimit("recipients of the envelope"))
-    );
-    assert!(read_envelope(&recipients(0)).is_err());
-    // One recipient with everything in it, and one whose inside is nested.
-    let large = element(constructed(3), &[&vec![0; 300 * 1024]]);
-    assert_eq!(
-        read_envelope(&envelope(&cbc, &[large], b"x")),
-        Err(CmsError::OverLimit("head of the envelope"))
-    );
-    let nested = (0..40).fold(Vec::new(), |inner, _| element(constructed(3), &[&inner]));
-    assert_eq!(
-        read_envelope(&envelope(&cbc, &[nested], b"x")),
-        Err(CmsError::OverLimit("nesting of ASN.1"))
-    );
-}
-
-#[test]
-fn segments_nested_too_deeply_end_the_content() {
-    let cbc = write_cipher(ContentCipher::Aes256Cbc, &[0; 16]).expect("written");
-    let whole = envelope(&cbc, &[password_recipient()], b"mark");
-    let head = &whole[..whole.len() - 6];
-    // Only the content differs: everything around it gets an indefinite length first.
-    let ber = loosen(&whole);
-    let start = ber.len() - loosen(&element(context(0), &[b"mark"])).len() - 8;
-    assert!(head.len() < whole.len());
-    for (depth, sound) in [(3, true), (40, false), (100_000, false)] {
-        let mut octets = ber[..start].to_vec();
-        octets.extend([0xa0, 0x80]);
-        octets.extend([0x24, 0x80].repeat(depth));
-        octets.extend([0x04, 0x02, 7, 7]);
-        octets.extend([0, 0].repeat(depth + 1 + 4));
-        assert_eq!(read_envelope(&octets).is_ok(), sound, "{depth}");
-    }
-}
-
-#[test]
-fn too_many_certificates_or_signers_are_over_the_limit() {
-    let version = element(INTEGER, &[&[1]]);
-    let build = |certificates: &[u8], signers: &[u8]| {
-        let signed = element(
-            SEQUENCE,
-            &[
-                &version,
-                &element(SET, &[]),
-                &element(SEQUENCE, &[&object_identifier(DATA)]),
-                &element(constructed(0), &[certificates]),
-                &element(SET, &[signers]),
-            ],
-        );
-        element(
-            SEQUENCE,
-            &[
-                &object_identifier(super::algorithm::SIGNED_DATA),
-                &element(constructed(0), &[&signed]),
-            ],
-        )
-    };
-    let certificates = |count: u8| -> Vec<u8> {
-        (0..count)
-            .flat_map(|n| element(SEQUENCE, &[&element(INTEGER, &[&[n]])]))
-            .collect()
-    };
-    let signers = |count: usize| element(SEQUENCE, &[&version]).repeat(count);
-    let read = read_signed(&build(&certificates(20), &signers(16))).expect("at the limit");
-    assert_eq!((read.certificates.len(), read.unread.len()), (20, 16));
-    assert_eq!(
-        read_signed(&build(&certificates(21), b"")),
-        Err(CmsError::OverLimit("certificates in SignedData"))
-    );
-    assert_eq!(
-        read_signed(&build(b"", &signers(17))),
-        Err(CmsError::OverLimit("signers in SignedData"))
-    );
-    let bundle = read_certs_only(&build(&certificates(200), b"")).expect("a bundle has more");
-    assert_eq!(bundle.len(), 200);
-}
-
-/// Counts how often it is asked.
-struct Counting<R> {
-    source: R,
-    reads: usize,
-}
-
-impl<R: Read> Read for Counting<R> {
-    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        self.reads += 1;
-        self.source.read(out)
-    }
-}
-
-#[test]
-fn content_goes_by_in_large_pieces_without_a_limit_of_its_own() {
-    // Java writes segments of some thousand octets, all in indefinite lengths.
-    let segment = element(OCTET_STRING, &[&[0x5a; 4_096]]);
-    let count = 2_000;
-    let cbc = write_cipher(ContentCipher::Aes256Cbc, &[0; 16]).expect("written");
-    let ber = loosen(&envelope(&cbc, &[password_recipient()], b"mark"));
-    let start = ber.len() - loosen(&element(context(0), &[b"mark"])).len() - 8;
-    let mut octets = ber[..start].to_vec();
-    octets.extend([0xa0, 0x80]);
-    octets.extend(segment.repeat(count));
-    octets.extend([0, 0].repeat(5));
-    let mut source = Counting {
-        source: octets.as_slice(),
-        reads: 0,
-    };
-    let (_, mut content) = read_enveloped(&mut source).expect("a head");
-    let (mut total, mut out) = (0, vec![0; 64 * 1024]);
-    loop {
-        match content.read(&mut out).expect("content") {
-            0 => break,
-            taken => total += taken,
-        }
-    }
-    content.finish().expect("it ends");
-    assert_eq!(total, count * 4_096);
-    assert!(
-        source.reads <= octets.len() / (64 * 1024) + 3,
-        "{}",
-        source.reads
-    );
-}
-
-#[test]
-fn an_error_of_the_source_is_told_as_such() {
-    struct Broken;
-    impl Read for Broken {
-        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
-            Err(std::io::Error::other("the disk is gone"))
-        }
-    }
-    let failed = read_enveloped(Broken).err();
-    assert_eq!(
-        failed,
-        Some(CmsError::Source("the disk is gone".to_owned()))
-    );
-    assert_eq!(header(0x30, 5), [0x30, 5]);
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn random_octets_never_panic(octets in proptest::collection::vec(any::<u8>(), 0..2_000)) {
-        let _ = read_envelope(&octets);
-        let _ = read_signed(&octets);
-        let _ = read_certs_only(&octets);
-    }
-
-    #[test]
-    fn a_damaged_structure_never_panics(
-        damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
-    ) {
-        for mut octets in samples() {
-            for (at, value) in &damage {
-                let at = at.index(octets.len());
-                octets[at] = *value;
-            }
-            let _ = read_envelope(&octets);
-            let _ = read_signed(&octets);
-            if let Ok(mut opaque) = read_opaque_signed(octets.as_slice()) {
-                let _ = drain(&mut opaque);
-                let _ = opaque.finish();
-            }
-        }
-    }
-}
-
-/// DER and loose BER of what openssl makes, made once.
-fn samples() -> Vec<Vec<u8>> {
-    static SAMPLES: std::sync::OnceLock<Vec<Vec<u8>>> = std::sync::OnceLock::new();
-    SAMPLES
-        .get_or_init(|| {
-            let (rsa, ec) = (Party::new(KeyKind::Rsa(2048)), Party::new(KeyKind::P256));
-            std::fs::write(rsa.path().join("text"), b"short").expect("written");
-            std::fs::write(ec.path().join("text"), b"short").expect("written");
-            let mut all = vec![
-                rsa.encrypt("-aes-256-gcm"),
-                rsa.encrypt("-aes256 -keyopt rsa_padding_mode:oaep -keyopt rsa_oaep_md:sha256"),
-                ec.encrypt("-aes256"),
-                rsa.sign("-nodetach -keyopt rsa_padding_mode:pss"),
-                ec.sign("-keyid"),
-            ];
-            all.extend(all.clone().iter().map(|der| loosen(der)));
-            all
-        })
-        .clone()
 }

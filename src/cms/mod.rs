@@ -1,11 +1,14 @@
-//! The only code that knows the ASN.1 of messages: a bounded BER reader, the structures of RFC 5652 and RFC 5083, a DER writer, streams.
-//! In: octets that anyone may have made. Out: structures, and content as a stream. Promised: safe Rust only, every loop and every
-//! buffer bounded, content never held as a whole. Never done here: keys, digests, trust.
+//! The only code that knows the ASN.1 of messages: a bounded BER reader, the structures of RFC 5652 and
+//! RFC 5083, a DER writer, streams. In: octets that anyone may have made. Out: structures, and content as
+//! a stream. Promised: safe Rust only, every loop and every buffer bounded, content never held as a whole.
+//! Never done here: keys, digests, trust.
 
 mod algorithm;
 mod ber;
 mod der;
 mod enveloped;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod interop;
 mod signed;

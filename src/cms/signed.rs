@@ -1,6 +1,6 @@
-//! Reading SignedData (RFC 5652 §5): detached, opaque, certs-only. In: BER. Out: certificates and SignerInfos as values, eContent as
-//! a stream. Promised: counts and sizes are bounded; a SignerInfo that cannot be read neither helps nor harms the others.
-//! Never done here: checking a signature.
+//! Reading SignedData (RFC 5652 §5): detached, opaque, certs-only. In: BER. Out: certificates and
+//! SignerInfos as values, eContent as a stream. Promised: counts and sizes are bounded; a SignerInfo that
+//! cannot be read neither helps nor harms the others. Never done here: checking a signature.
 
 use std::collections::HashSet;
 use std::io::Read;
@@ -31,8 +31,8 @@ pub struct SignerInfo {
     pub sid: Identifier,
     pub digest: DigestAlgorithm,
     pub algorithm: SignatureAlgorithm,
-    /// The SET OF (tag 0x31) of the signed attributes in DER lengths, whatever the peer sent, and in the order that it
-    /// was sent (RFC 5652 §5.4); None if there are none.
+    /// The SET OF (tag 0x31) of the signed attributes in DER lengths, whatever the peer sent, and in the
+    /// order that it was sent (RFC 5652 §5.4); None if there are none.
     pub signed_attrs: Option<Vec<u8>>,
     /// Values of messageDigest attributes: exactly one is right (G-011).
     pub message_digests: Vec<Vec<u8>>,
@@ -101,7 +101,8 @@ pub struct OpaqueReader<R> {
     content_type: String,
 }
 
-/// Reads the head of a ContentInfo that holds SignedData with eContent (opaque signing); the content follows as a stream.
+/// Reads the head of a ContentInfo that holds SignedData with eContent (opaque signing); the content
+/// follows as a stream.
 ///
 /// # Errors
 /// [`CmsError`]; `Malformed("no content")` for a detached one.
@@ -184,7 +185,8 @@ fn read_tail<R: Read>(
     Ok(signed)
 }
 
-/// CertificateSet (RFC 5652 §10.2.3): X.509 certificates; the other choices, obsolete or foreign, are passed over.
+/// CertificateSet (RFC 5652 §10.2.3): X.509 certificates; the other choices, obsolete or foreign, are
+/// passed over.
 fn certificates<R: Read>(reader: &mut Reader<R>, max: usize) -> Result<Vec<Vec<u8>>, CmsError> {
     let (mut found, mut seen) = (Vec::new(), HashSet::new());
     reader.enter(constructed(0), "certificates")?;
@@ -267,8 +269,8 @@ fn signed_attributes(content: &[u8], signer: &mut SignerInfo) -> Result<(), CmsE
             signed_value(kind, values.any(WHAT)?, signer)?;
         }
     }
-    // RFC 5652 §5.4: digested with the tag of SET OF, not with [0]. The order stays as it was sent: peers that do not
-    // sort sign what they send, and every known implementation verifies it so.
+    // RFC 5652 §5.4: digested with the tag of SET OF, not with [0]. The order stays as it was sent: peers
+    // that do not sort sign what they send, and every known implementation verifies it so.
     signer.signed_attrs = Some(element(SET, &[content]));
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Writing: DER, definite lengths, the one shape that every known peer reads. In: digests, signatures, encrypted keys, lengths.
-//! Out: octets. Never done here: signing, encrypting, holding content.
+//! Writing: DER, definite lengths, the one shape that every known peer reads. In: digests, signatures,
+//! encrypted keys, lengths. Out: octets. Never done here: signing, encrypting, holding content.
 
 use ::der::Encode;
 use ::der::asn1::{GeneralizedTime, UtcTime};
@@ -63,8 +63,9 @@ fn time(at: Timestamp) -> Result<Vec<u8>, CmsError> {
     .map_err(|_| WHAT)
 }
 
-/// A detached SignedData with one SignerInfo. `rsa`: rsaEncryption as signature algorithm, else ecdsa-with-SHA*.
-/// `certificates`: DER, the signer's first; in the structure they stand in the order of DER.
+/// A detached SignedData with one SignerInfo. `rsa`: rsaEncryption as signature algorithm, else
+/// ecdsa-with-SHA*. `certificates`: DER, the signer's first; in the structure they stand in the order of
+/// DER.
 ///
 /// # Errors
 /// [`CmsError`]; SHA-1 among them, which is never made.
@@ -183,8 +184,8 @@ pub struct EnvelopedPlan {
 }
 
 impl EnvelopedPlan {
-    /// Plans EnvelopedData (CBC) or AuthEnvelopedData (GCM) for `content_len` encrypted octets (CBC padding included;
-    /// see [`ContentCipher::encrypted_len`]).
+    /// Plans EnvelopedData (CBC) or AuthEnvelopedData (GCM) for `content_len` encrypted octets (CBC
+    /// padding included; see [`ContentCipher::encrypted_len`]).
     ///
     /// # Errors
     /// [`CmsError`].
@@ -243,7 +244,8 @@ impl EnvelopedPlan {
     }
 }
 
-/// An element in the making whose innermost content is not at hand: its head, and its length with that content.
+/// An element in the making whose innermost content is not at hand: its head, and its length with that
+/// content.
 struct Around {
     head: Vec<u8>,
     len: u64,
@@ -270,7 +272,8 @@ impl Around {
         Ok(())
     }
 
-    /// Makes what there is the content of an element; then `after` octets follow that element, before the one around it ends.
+    /// Makes what there is the content of an element; then `after` octets follow that element, before the
+    /// one around it ends.
     fn wrap(&mut self, tag: u8, after: u64) -> Result<(), CmsError> {
         let header = header(tag, self.len);
         self.prepend(&header)?;

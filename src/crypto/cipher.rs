@@ -1,6 +1,6 @@
-//! Content encryption: AES in CBC and GCM, streamed.
-//! In: a key, an IV and octets in pieces of any size. Out: octets appended to the caller's buffer. Promised: lengths are checked
-//! before OpenSSL sees them, and every failure is one value. Never done here: deciding whether plaintext may be shown.
+//! Content encryption: AES in CBC and GCM, streamed. In: a key, an IV and octets in pieces of any size.
+//! Out: octets appended to the caller's buffer. Promised: lengths are checked before OpenSSL sees them,
+//! and every failure is one value. Never done here: deciding whether plaintext may be shown.
 
 use openssl::symm::{Cipher, Crypter, Mode};
 

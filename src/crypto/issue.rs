@@ -1,6 +1,6 @@
-//! Makes keys, certificates, CRLs and PKCS#12 files: for `init`, `demo`, listeners without a certificate, and tests.
-//! Reads the operator's own key files (PEM, PKCS#12): the one place where OpenSSL parses for us.
-//! Never done here: judging what it reads; a certificate of the operator's is inspected by `certs`.
+//! Makes keys, certificates, CRLs and PKCS#12 files: for `init`, `demo`, listeners without a certificate,
+//! and tests. Reads the operator's own key files (PEM, PKCS#12): the one place where OpenSSL parses for
+//! us. Never done here: judging what it reads; a certificate of the operator's is inspected by `certs`.
 
 use std::net::IpAddr;
 
@@ -30,7 +30,8 @@ use x509_cert::ext::pkix::name::{DistributionPointName, GeneralName};
 use super::key::{CryptoError, Curve, PrivateKey, Secret};
 use crate::world::{Timestamp, World};
 
-/// Longest commonName, characters (RFC 5280 appendix A, ub-common-name). A longer one is cut: nothing binds by it.
+/// Longest commonName, characters (RFC 5280 appendix A, ub-common-name). A longer one is cut: nothing
+/// binds by it.
 const COMMON_NAME_MAX: usize = 64;
 
 /// What kind of key to make.
@@ -94,7 +95,8 @@ pub fn make_key(kind: KeyKind) -> Result<PrivateKey, CryptoError> {
     PrivateKey::new(key)
 }
 
-/// Signs a certificate over `key` with SHA-256; by `issuer`, or by itself if there is none. The serial number is 16 random octets.
+/// Signs a certificate over `key` with SHA-256; by `issuer`, or by itself if there is none. The serial
+/// number is 16 random octets.
 ///
 /// # Errors
 /// [`CryptoError`].
@@ -151,7 +153,8 @@ fn instant(at: Timestamp) -> Result<Asn1Time, CryptoError> {
     Ok(Asn1Time::from_unix(at.unix_s())?)
 }
 
-/// subjectKeyIdentifier, then authorityKeyIdentifier when somebody else signs (RFC 5280 §4.2.1.1 and §4.2.1.2).
+/// subjectKeyIdentifier, then authorityKeyIdentifier when somebody else signs (RFC 5280 §4.2.1.1 and
+/// §4.2.1.2).
 fn key_identifiers(
     builder: &mut X509Builder,
     template: &Template,
@@ -262,7 +265,8 @@ fn raw_extension(oid: &str, value: &impl Encode) -> Result<X509Extension, Crypto
     Ok(X509Extension::new_from_der(&oid, false, &content)?)
 }
 
-/// A CRL (DER) of `issuer` listing these serial numbers. Its number is `this_update` in seconds, so that later ones are higher.
+/// A CRL (DER) of `issuer` listing these serial numbers. Its number is `this_update` in seconds, so that
+/// later ones are higher.
 ///
 /// # Errors
 /// [`CryptoError`].
@@ -421,7 +425,8 @@ pub fn pem_certificate(der: &[u8]) -> String {
     pem
 }
 
-/// The certificates in a file: DER, or any number of PEM blocks. Blocks of other kinds (a key beside its certificate) are passed over.
+/// The certificates in a file: DER, or any number of PEM blocks. Blocks of other kinds (a key beside its
+/// certificate) are passed over.
 ///
 /// # Errors
 /// A sentence for the operator.

@@ -1,6 +1,7 @@
-//! Keys: public ones built from numbers, private ones behind a handle that may be awaited.
-//! In: numbers, digests, wrapped content keys. Out: signatures, yes or no, content keys. Promised: [`PrivateKey::unwrap_cek`] cannot
-//! fail, so nothing can be learnt from how it fails. Never done here: reading certificates, deciding which sizes are enough.
+//! Keys: public ones built from numbers, private ones behind a handle that may be awaited. In: numbers,
+//! digests, wrapped content keys. Out: signatures, yes or no, content keys. Promised:
+//! [`PrivateKey::unwrap_cek`] cannot fail, so nothing can be learnt from how it fails. Never done here:
+//! reading certificates, deciding which sizes are enough.
 
 use std::sync::{Arc, OnceLock};
 
@@ -35,10 +36,11 @@ impl From<ErrorStack> for CryptoError {
     }
 }
 
-/// Largest RSA public exponent, bits. The cost of verifying grows with it; OpenSSL's own cap for large moduli is 64, and no
-/// certificate in use has more than 17.
+/// Largest RSA public exponent, bits. The cost of verifying grows with it; OpenSSL's own cap for large
+/// moduli is 64, and no certificate in use has more than 17.
 const RSA_EXPONENT_BITS_MAX: i32 = 64;
-/// Largest RSA modulus that is looked at at all, octets (OpenSSL's own cap of 16,384 bits). Policy asks for less.
+/// Largest RSA modulus that is looked at at all, octets (OpenSSL's own cap of 16,384 bits). Policy asks
+/// for less.
 const RSA_MODULUS_OCTETS_MAX: usize = 2_048;
 
 /// The curves that are known.
@@ -120,8 +122,8 @@ impl KeyTransport {
     }
 }
 
-/// Whether the OpenSSL at hand answers bad PKCS#1 v1.5 padding with a random value of its own (3.2 and later).
-/// Below that the gateway starts only with `key_transport = "oaep-only"`.
+/// Whether the OpenSSL at hand answers bad PKCS#1 v1.5 padding with a random value of its own (3.2 and
+/// later). Below that the gateway starts only with `key_transport = "oaep-only"`.
 pub fn rejects_implicitly() -> bool {
     openssl::version::number() >= 0x3020_0000
 }
@@ -133,8 +135,9 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// RSA from modulus and exponent, big-endian. Size limits of `limits.rs` are checked by the caller's policy
-    /// through [`PublicKey::bits`]; numbers that are no RSA key at all fail here: even ones, and exponents of 1 or over 64 bits.
+    /// RSA from modulus and exponent, big-endian. Size limits of `limits.rs` are checked by the caller's
+    /// policy through [`PublicKey::bits`]; numbers that are no RSA key at all fail here: even ones, and
+    /// exponents of 1 or over 64 bits.
     ///
     /// # Errors
     /// [`CryptoError`].
@@ -152,7 +155,8 @@ impl PublicKey {
         Ok(Self { key: Arc::new(key) })
     }
 
-    /// EC from a point in uncompressed or compressed form; a point that is not on the curve, or is its zero, fails.
+    /// EC from a point in uncompressed or compressed form; a point that is not on the curve, or is its
+    /// zero, fails.
     ///
     /// # Errors
     /// [`CryptoError`].
@@ -321,7 +325,8 @@ impl PrivateKey {
         self.public.is_rsa()
     }
 
-    /// Signs a digest with this key's default scheme: RSA PKCS#1 v1.5, or ECDSA (DER). SHA-1 signatures are never made.
+    /// Signs a digest with this key's default scheme: RSA PKCS#1 v1.5, or ECDSA (DER). SHA-1 signatures
+    /// are never made.
     ///
     /// # Errors
     /// [`CryptoError`].

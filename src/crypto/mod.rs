@@ -1,5 +1,5 @@
-//! The only face over `openssl`: digests, ciphers, RSA and EC, TLS contexts, key handles, and the making of certificates.
-//! In: numbers and octets, never hostile DER. Out: octets, or one uniform failure.
+//! The only face over `openssl`: digests, ciphers, RSA and EC, TLS contexts, key handles, and the making
+//! of certificates. In: numbers and octets, never hostile DER. Out: octets, or one uniform failure.
 
 mod cipher;
 mod digest;

@@ -1,6 +1,7 @@
 //! TLS contexts: 1.2 and 1.3, forward secrecy only (RFC 9325 §4.1; G-075), and handshakes on a [`Socket`].
-//! In: PEM files, sockets. Out: protected streams. Contexts are built once and shared; a reload builds new ones.
-//! Never done here: deadlines (the caller's [`crate::world::World`] has them) and deciding where TLS is demanded.
+//! In: PEM files, sockets. Out: protected streams. Contexts are built once and shared; a reload builds new
+//! ones. Never done here: deadlines (the caller's [`crate::world::World`] has them) and deciding where TLS
+//! is demanded.
 
 use std::path::Path;
 use std::pin::Pin;
