@@ -64,7 +64,7 @@ pub const READERS: u32 = 4;
 pub const EVENTS_LAG_MAX: usize = 4_096;
 /// Journal rows in one INSERT. Ten binds each; SQLite allows 32,766 binds.
 pub const JOURNAL_ROWS_PER_INSERT: usize = 16;
-/// Journal rows of one message that are shown, and of one read when the chain is checked.
+/// Journal rows of one message that are shown.
 pub const JOURNAL_ROWS_READ_MAX: i64 = 10_000;
 
 // ---- MIME and CMS -----------------------------------------------------------------------------

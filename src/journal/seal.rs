@@ -18,8 +18,8 @@ pub fn seal<'a>(before: &[u8; 32], rows: impl IntoIterator<Item = &'a Row>) -> [
     sha256(&all)
 }
 
-/// Every column in the order of the table: numbers as 8 octets, texts after their length in 8 octets, so that no two
-/// rows have the same octets.
+/// Every column in the order of the table: numbers as 8 octets, texts after their length in 8 octets, so
+/// that no two rows have the same octets.
 fn canonical(row: &Row, out: &mut Vec<u8>) {
     text(out, Some(&row.node));
     for number in [row.seq, row.version, row.at.0] {

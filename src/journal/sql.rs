@@ -45,8 +45,8 @@ fn insert_text(rows: usize) -> String {
 /// The INSERT of a full chunk that others follow.
 static INSERT_CHUNK: LazyLock<String> = LazyLock::new(|| insert_text(JOURNAL_ROWS_PER_INSERT));
 
-/// The last rows of a group, its seal and the end of its transaction: one text, so that one round trip to the database
-/// does it. By number of rows.
+/// The last rows of a group, its seal and the end of its transaction: one text, so that one round trip to
+/// the database does it. By number of rows.
 static INSERT_SEAL_COMMIT: LazyLock<Vec<String>> = LazyLock::new(|| {
     (0..=JOURNAL_ROWS_PER_INSERT)
         .map(|rows| {
@@ -64,7 +64,8 @@ static INSERT_SEAL_COMMIT: LazyLock<Vec<String>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Writes the rows of one group and their seal, and commits its transaction. Returns where the chain ends then.
+/// Writes the rows of one group and their seal, and commits its transaction. Returns where the chain ends
+/// then.
 ///
 /// # Errors
 /// [`StoreError`]; the transaction is then not committed.
@@ -177,9 +178,9 @@ struct Sealed {
     rows: Vec<Row>,
 }
 
-/// Checks the chain of this node from its first seal. Returns the first row number that is not what was sealed; None:
-/// all is as it was written. Rows that were purged (whole commits, oldest first) are not missed; a cut-off end is seen
-/// only by whoever kept an earlier [`ChainEnd`].
+/// Checks the chain of this node from its first seal. Returns the first row number that is not what was
+/// sealed; None: all is as it was written. Rows that were purged (whole commits, oldest first) are not
+/// missed; a cut-off end is seen only by whoever kept an earlier [`ChainEnd`].
 ///
 /// # Errors
 /// [`StoreError`].
@@ -194,7 +195,8 @@ pub async fn verify(store: &Store) -> Result<Option<i64>, StoreError> {
             return Ok(Some(end.seq + 1));
         };
         purging = purging && sealed.rows.is_empty();
-        if !purging && !(is_whole(&sealed) && seal(&end.seal, &sealed.rows) == hash) {
+        let as_sealed = is_whole(&sealed) && seal(&end.seal, &sealed.rows) == hash;
+        if !purging && !as_sealed {
             return Ok(Some(sealed.first));
         }
         end = ChainEnd {
@@ -210,7 +212,8 @@ fn is_whole(sealed: &Sealed) -> bool {
     seqs.eq(sealed.first..=sealed.last)
 }
 
-/// The seal that follows row `after`.
+/// The seal that follows row `after`, and all its rows: as many as one commit wrote, since the seal is over
+/// all of them.
 async fn next_sealed(store: &Store, after: i64) -> Result<Option<Sealed>, StoreError> {
     let node = store.node().to_owned();
     let read = store.read("journal-sealed", move |conn| {
@@ -229,12 +232,11 @@ async fn next_sealed(store: &Store, after: i64) -> Result<Option<Sealed>, StoreE
             };
             let rows = sqlx::query(
                 "SELECT node, seq, version, at, tenant_id, actor, message_id, recipient_key, event, facts \
-                 FROM journal WHERE node = $1 AND seq > $2 AND seq <= $3 ORDER BY seq LIMIT $4",
+                 FROM journal WHERE node = $1 AND seq > $2 AND seq <= $3 ORDER BY seq",
             )
             .bind(&node)
             .bind(after)
             .bind(last)
-            .bind(JOURNAL_ROWS_READ_MAX)
             .fetch_all(conn)
             .await
             .named("journal-sealed")?;

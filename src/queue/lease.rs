@@ -1,6 +1,6 @@
 //! The right to work on one job, and what becomes of it when its worker breaks off.
-//! A lease is settled once, by value. One that is dropped unsettled (a panic, a failed commit) is due again after
-//! [`crate::limits::RETRY_BROKEN_OFF`], not only when it runs out.
+//! A lease is settled once, by value. One that is dropped unsettled (a panic, a failed commit) is due again
+//! after [`crate::limits::RETRY_BROKEN_OFF`], not only when it runs out.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,7 +8,8 @@ use tokio::sync::Notify;
 
 use super::Job;
 
-/// The right to work on one job until it is settled or the lease runs out. Not Clone, and used up by settling:
+/// The right to work on one job until it is settled or the lease runs out. Not Clone, and used up by
+/// settling:
 ///
 /// ```
 /// use carepost::{queue::{Lease, sql}, store::{StoreError, Tx}};

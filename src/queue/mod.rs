@@ -1,5 +1,5 @@
-//! The durable queue: jobs, leases, when to try again. In: work to do. Out: a [`Lease`] on one piece of it, which ends one way: settled.
-//! Never decides what a failed attempt means: that is its driver's.
+//! The durable queue: jobs, leases, when to try again. In: work to do. Out: a [`Lease`] on one piece of it,
+//! which ends one way: settled. Never decides what a failed attempt means: that is its driver's.
 
 mod lease;
 pub mod operator;

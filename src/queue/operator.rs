@@ -1,8 +1,8 @@
 //! What the operator sees of the queue, and may do to it.
 //! In: a job's id, or a message's, which means all its jobs. Out: how many jobs changed.
-//! An attempt in flight is not broken off: what it settles stands. Held in flight, a job that is done is done, and one
-//! that is to be retried stays held. Only [`cancel`] refuses while work is in flight, because what may be delivered in
-//! this moment cannot be called cancelled.
+//! An attempt in flight is not broken off: what it settles stands. Held in flight, a job that is done is
+//! done, and one that is to be retried stays held. Only [`cancel`] refuses while work is in flight, because
+//! what may be delivered in this moment cannot be called cancelled.
 
 use serde::Serialize;
 
@@ -153,7 +153,8 @@ pub async fn release_job(tx: &mut Tx, which: &str) -> Result<u64, StoreError> {
     Ok(result.rows_affected())
 }
 
-/// Takes jobs out of the queue: all that `which` names, or none. What the message's legs say then is the caller's.
+/// Takes jobs out of the queue: all that `which` names, or none. What the message's legs say then is the
+/// caller's.
 ///
 /// # Errors
 /// [`StoreError`].

@@ -6,11 +6,11 @@ use std::time::Duration;
 use crate::limits::{RETRY_FIRST, RETRY_MAX};
 use crate::world::Timestamp;
 
-/// When the attempt after `attempt` (1 = the first) is due, or None if the job's life is over by then. `jitter`: 0 to 255,
-/// spreads peers that fail together.
+/// When the attempt after `attempt` (1 = the first) is due, or None if the job's life is over by then.
+/// `jitter`: 0 to 255, spreads peers that fail together.
 ///
-/// Waits double: about 1, 2, 4, 8, 15, 15, ... minutes, so that a referral, whose sender gives up after 60 minutes (B-013),
-/// is tried six or seven times within its life.
+/// Waits double: about 1, 2, 4, 8, 15, 15, ... minutes, so that a referral, whose sender gives up after 60
+/// minutes (B-013), is tried six or seven times within its life.
 pub fn next_attempt(
     attempt: u32,
     now: Timestamp,

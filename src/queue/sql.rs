@@ -1,7 +1,7 @@
 //! The queue's SQL: in, leased, settled.
-//! A leased job is due again when its lease runs out, so that one index tells what is due. All leases are this process's:
-//! those of dead ones are freed when the store opens. Settling asks for the token, so a lease that ran out and was given
-//! to another settles nothing.
+//! A leased job is due again when its lease runs out, so that one index tells what is due. All leases are
+//! this process's: those of dead ones are freed when the store opens. Settling asks for the token, so a
+//! lease that ran out and was given to another settles nothing.
 
 use sqlx::SqliteConnection;
 
@@ -22,7 +22,8 @@ pub async fn put(tx: &mut Tx, job: &Job, due: Timestamp) -> Result<(), StoreErro
     Ok(())
 }
 
-/// As [`put`], leased by this process from the start, so that no second statement is needed (attempt 1 is committed here).
+/// As [`put`], leased by this process from the start, so that no second statement is needed (attempt 1 is
+/// committed here).
 ///
 /// # Errors
 /// [`StoreError`].
@@ -65,7 +66,8 @@ async fn insert(
     Ok(())
 }
 
-/// Leases up to `most` due jobs (state ready, due, not leased by a living process), the oldest first, attempt + 1, in one commit.
+/// Leases up to `most` due jobs (state ready, due, not leased by a living process), the oldest first,
+/// attempt + 1, in one commit.
 ///
 /// # Errors
 /// [`StoreError`]. The caller waits a while before it asks again.
@@ -172,7 +174,8 @@ async fn give_back(tx: &mut Tx, returned: Vec<Ticket>) -> Result<(), StoreError>
     Ok(())
 }
 
-/// Frees what a dead process had leased: it is due at once. Only while no other process can lease (the store's lock).
+/// Frees what a dead process had leased: it is due at once. Only while no other process can lease (the
+/// store's lock).
 pub(crate) async fn free_dead_leases(
     conn: &mut SqliteConnection,
     now: Timestamp,
@@ -205,7 +208,8 @@ pub async fn next_due(store: &Store) -> Result<Option<Timestamp>, StoreError> {
     Ok(due.map(Timestamp))
 }
 
-/// The job is done: removes its row. False if the lease was lost (cancelled or taken): the caller's transaction must then not claim the work.
+/// The job is done: removes its row. False if the lease was lost (cancelled or taken): the caller's
+/// transaction must then not claim the work.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -219,7 +223,8 @@ pub async fn done(tx: &mut Tx, lease: Lease) -> Result<bool, StoreError> {
     Ok(settled(tx, lease, result.rows_affected()))
 }
 
-/// Not now: frees the lease, due again at `due`. A job that the operator holds stays held. False as for [`done`].
+/// Not now: frees the lease, due again at `due`. A job that the operator holds stays held. False as for
+/// [`done`].
 ///
 /// # Errors
 /// [`StoreError`].

@@ -1,7 +1,7 @@
 //! Encryption at rest: AES-256-GCM in frames of 64 KiB, under one key-encryption key.
 //! In: octets. Out: a header and frames, which read back only whole, in order and in their place.
-//! Every frame sequence starts with a version and the key's id. The key itself is never written by anything but
-//! [`KeyEncryptionKey::write_new`], and never overwritten.
+//! Every frame sequence starts with a version and the key's id. The key itself is never written by anything
+//! but [`KeyEncryptionKey::write_new`], and never overwritten.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -122,7 +122,8 @@ impl KeyEncryptionKey {
         Self::parse(&place, &text)
     }
 
-    /// Reads 64 hex digits found at `place` (the environment, a credential). Blanks around them do not matter.
+    /// Reads 64 hex digits found at `place` (the environment, a credential). Blanks around them do not
+    /// matter.
     ///
     /// # Errors
     /// [`KekError::Unusable`], without a word of what was there.
@@ -251,8 +252,8 @@ pub(super) enum Place {
     Last,
 }
 
-/// The nonce says which frame it is and whether it is the last (the STREAM construction of Hoang, Reyhanitabar, Rogaway
-/// and Vizár, 2015), so that frames cannot be swapped, dropped or cut off.
+/// The nonce says which frame it is and whether it is the last (the STREAM construction of Hoang,
+/// Reyhanitabar, Rogaway and Vizár, 2015), so that frames cannot be swapped, dropped or cut off.
 fn nonce(index: u32, place: Place) -> [u8; 12] {
     let [a, b, c, d] = index.to_be_bytes();
     let last = u8::from(place == Place::Last);
@@ -370,8 +371,8 @@ impl Opener {
         })
     }
 
-    /// Turns an encrypted frame into its plaintext, in place. None, and nothing left in `frame`, if a bit of it, its
-    /// place or its context differs.
+    /// Turns an encrypted frame into its plaintext, in place. None, and nothing left in `frame`, if a bit
+    /// of it, its place or its context differs.
     pub(super) fn frame(&mut self, frame: &mut Vec<u8>, place: Place) -> Option<()> {
         let length = frame.len().checked_sub(TAG);
         let opened = length.and_then(|length| self.try_frame(frame, length, place));

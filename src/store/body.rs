@@ -71,7 +71,8 @@ enum OnDisk {
     /// Still open as it was written: only this descriptor is sure to hear of a lost write.
     Written(File),
     Durable,
-    /// fsync said no. Asking again may say yes and be wrong (Linux drops the pages), so it is never asked again.
+    /// fsync said no. Asking again may say yes and be wrong (Linux drops the pages), so it is never asked
+    /// again.
     Lost(io::ErrorKind),
 }
 
@@ -120,7 +121,8 @@ struct BlobWriter {
     sealed: Vec<u8>,
 }
 
-/// Reads plaintext, at most [`crate::limits::FRAME`] octets a chunk. Implements [`io::Read`] and [`io::BufRead`].
+/// Reads plaintext, at most [`crate::limits::FRAME`] octets a chunk. Implements [`io::Read`] and
+/// [`io::BufRead`].
 #[derive(Debug)]
 pub struct BodyReader {
     body: Body,
@@ -428,7 +430,8 @@ impl Body {
     }
 
     /// Brings the octets of a blob and its name to the disk; nothing for a small body. Blocks: for
-    /// `spawn_blocking`. [`crate::store::Tx::keep_body`] does it too, but then others wait in the same commit.
+    /// `spawn_blocking`. [`crate::store::Tx::keep_body`] does it too, but then others wait in the same
+    /// commit.
     ///
     /// # Errors
     /// [`BodyError::Io`]. Such a body stays refused: what the disk lost once is not asked for again.
@@ -518,7 +521,8 @@ fn sync_names(path: &Path) -> io::Result<()> {
 }
 
 impl BlobReader {
-    /// Decrypts the next frame into `frame`; false at the end. Nothing of a frame is seen before its tag is checked.
+    /// Decrypts the next frame into `frame`; false at the end. Nothing of a frame is seen before its tag is
+    /// checked.
     fn next_frame(&mut self, id: &str) -> io::Result<bool> {
         if self.frames_left == 0 {
             return Ok(false);
@@ -635,11 +639,8 @@ mod tests {
             let clear = octets(size);
             let mut writer = bodies(dir.path()).writer();
             for chunk in clear.chunks(10_007) {
-                let spilled = writer.spills(chunk.len());
-                assert_eq!(
-                    writer.len() as usize + chunk.len() <= BODY_IN_MEMORY_MAX && spilled,
-                    false
-                );
+                let fits = writer.len() as usize + chunk.len() <= BODY_IN_MEMORY_MAX;
+                assert!(!(fits && writer.spills(chunk.len())));
                 writer.append(chunk).expect("written");
             }
             let body = writer.finish().expect("finished");

@@ -27,7 +27,8 @@ struct Inner {
     database: PathBuf,
 }
 
-/// What the handle and the writer both need. The writer does not hold the handle, so that it ends with the last one.
+/// What the handle and the writer both need. The writer does not hold the handle, so that it ends with the
+/// last one.
 pub(super) struct Shared {
     pub(super) bodies: Bodies,
     pub(super) key: KeyEncryptionKey,
@@ -57,8 +58,8 @@ impl Shared {
 }
 
 impl Store {
-    /// Opens (and migrates) the store, starts the writer. Frees the leases of dead processes and removes blobs that no
-    /// row names.
+    /// Opens (and migrates) the store, starts the writer. Frees the leases of dead processes and removes
+    /// blobs that no row names.
     ///
     /// # Errors
     /// [`StoreError`] with what to do.
@@ -125,7 +126,8 @@ impl Store {
         answered.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Runs `work` on a read connection. Each statement sees the newest commit; two statements may see two commits.
+    /// Runs `work` on a read connection. Each statement sees the newest commit; two statements may see two
+    /// commits.
     ///
     /// # Errors
     /// What `work` says.
@@ -171,7 +173,8 @@ impl Store {
         self.0.shared.events.subscribe()
     }
 
-    /// Free octets and free inodes of the file system under the database (and the blobs, the lesser of both).
+    /// Free octets and free inodes of the file system under the database (and the blobs, the lesser of
+    /// both).
     ///
     /// # Errors
     /// What the operating system says.

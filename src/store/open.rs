@@ -133,7 +133,8 @@ fn parent(path: &Path) -> &Path {
     parent.unwrap_or(Path::new("."))
 }
 
-/// 250 means durable: every commit is synced (<https://www.sqlite.org/pragma.html#pragma_synchronous>, FULL).
+/// 250 means durable: every commit is synced (<https://www.sqlite.org/pragma.html#pragma_synchronous>,
+/// FULL).
 fn connect_options(database: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(database)

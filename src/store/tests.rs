@@ -102,7 +102,8 @@ fn hold_writer(
     (go, held)
 }
 
-/// Polls each once in order, so that they stand in the writer's queue in this order, then lets the writer go.
+/// Polls each once in order, so that they stand in the writer's queue in this order, then lets the writer
+/// go.
 async fn together<T>(
     store: &Store,
     works: Vec<std::pin::Pin<Box<dyn Future<Output = T> + Send + '_>>>,

@@ -25,8 +25,8 @@ pub enum Wake {
 
 /// One transaction's handle, given to the work inside [`super::Store::write`].
 ///
-/// The work runs its statements and returns their errors; it waits for nothing else, because everyone waits for it.
-/// It never begins, commits or rolls back by itself.
+/// The work runs its statements and returns their errors; it waits for nothing else, because everyone waits
+/// for it. It never begins, commits or rolls back by itself.
 pub struct Tx {
     pub(super) conn: SqliteConnection,
     shared: Arc<Shared>,
@@ -110,8 +110,8 @@ impl Tx {
         self.effects.push(Effect::Wake(who));
     }
 
-    /// Runs `then` after the commit, before the caller of [`super::Store::write`] is answered; drops it if there is no commit.
-    /// It must not block.
+    /// Runs `then` after the commit, before the caller of [`super::Store::write`] is answered; drops it if
+    /// there is no commit. It must not block.
     pub fn after_commit(&mut self, then: impl FnOnce() + Send + 'static) {
         self.effects.push(Effect::Then(Box::new(then)));
     }

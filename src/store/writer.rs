@@ -1,7 +1,7 @@
 //! One writer, group commit: what waits is committed in one full-sync transaction, each submission in
 //! its own SAVEPOINT; replies, wake-ups and journal broadcasts leave after the commit.
-//! In: submissions. Out: their results, durable. A submission's error or panic is its own; an error of the commit is
-//! everyone's, and the connection is opened anew.
+//! In: submissions. Out: their results, durable. A submission's error or panic is its own; an error of the
+//! commit is everyone's, and the connection is opened anew.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -153,7 +153,8 @@ struct Group {
 enum State {
     #[default]
     Idle,
-    /// The first submission needs no savepoint: if it fails, so does the transaction, and the next begins another.
+    /// The first submission needs no savepoint: if it fails, so does the transaction, and the next begins
+    /// another.
     Begun,
     /// A savepoint is open, and something happened since.
     Used,
@@ -279,8 +280,8 @@ impl Writer {
         }
     }
 
-    /// The transaction is lost, or nobody can tell: everyone hears so, and the connection is not trusted again
-    /// (after a failed fsync SQLite's pages and the disk may differ).
+    /// The transaction is lost, or nobody can tell: everyone hears so, and the connection is not trusted
+    /// again (after a failed fsync SQLite's pages and the disk may differ).
     async fn broken(&mut self, mut desk: Desk, group: Group, error: StoreError) {
         tracing::error!(%error, "a commit failed");
         let doubtful: Vec<Body> = desk.tx.kept_bodies().cloned().collect();
@@ -351,8 +352,8 @@ impl Group {
         Ok(())
     }
 
-    /// SQLite itself may have rolled back everything (a full disk does that); then there is nothing to roll back to, and
-    /// the error of this statement is the end of the group.
+    /// SQLite itself may have rolled back everything (a full disk does that); then there is nothing to roll
+    /// back to, and the error of this statement is the end of the group.
     async fn undo(&mut self, tx: &mut Tx) -> Result<(), StoreError> {
         let (text, state) = match self.state {
             State::Used | State::Fresh => ("ROLLBACK TO one", State::Fresh),
