@@ -10,6 +10,9 @@ use crate::limits::RSA_BITS_MAX;
 use super::extensions::dotted;
 use super::tlv::{self, Element, tag};
 
+/// Octets of the largest modulus.
+const SALT_MAX: usize = 1_024;
+
 /// A public key as far as it could be read.
 pub(super) struct ReadKey {
     pub key: Result<PublicKey, CryptoError>,
@@ -174,10 +177,10 @@ fn read_pss(parsed: &X509Certificate<'_>) -> Result<SignatureAlgorithm, String> 
     };
     let mask = parameters.mask_gen_algorithm().map_err(|_| odd())?;
     let salt = usize::try_from(parameters.salt_length()).map_err(|_| odd())?;
-    // A salt longer than the largest digest is never made, and could not be checked with a small key.
+    // The largest salt fills the modulus; OpenSSL makes such ones unless told otherwise.
     let plain = parameters.trailer_field() == 1
         && mask.mgf.to_id_string() == "1.2.840.113549.1.1.8"
-        && salt <= 64;
+        && salt <= SALT_MAX;
     let digest = sha2(&parameters.hash_algorithm_oid().to_id_string());
     let mgf = sha2(&mask.hash.to_id_string());
     match (digest, mgf) {

@@ -110,8 +110,47 @@ mod tests {
             assert!(!is_domain(near, &alice), "{near:?}");
         }
         assert!(is_domain(
-            "xn--kruter-bua.example",
+            "xn--kruter-cua.example",
             &address("a@kräuter.example")
+        ));
+    }
+
+    #[test]
+    fn a_legacy_address_in_the_subject_binds_nobody_and_under_v1_2_must_repeat_the_san() {
+        use crate::trust::testing::*;
+        let subject = |mail: &str| {
+            let attribute = [oid("1.2.840.113549.1.9.1"), el(0x16, mail.as_bytes())].concat();
+            el(0x30, &el(0x31, &el(0x30, &attribute)))
+        };
+        let ann = address("ann@d.example");
+        for (legacy, names, v1_3, v1_2) in [
+            ("ann@d.example", &[(2_u8, "e.example")][..], false, false),
+            ("ann@d.example", &[(1, "Ann@d.example")], true, true),
+            ("bob@d.example", &[(1, "ann@d.example")], true, false),
+            ("d.example", &[(2, "d.example")], true, true),
+        ] {
+            let made = Make {
+                subject: subject(legacy),
+                ..Make::leaf(names)
+            }
+            .by_itself();
+            assert_eq!(
+                binds(&made.certificate, &ann, Profile::V1_3),
+                v1_3,
+                "{legacy} {names:?}"
+            );
+            assert_eq!(
+                binds(&made.certificate, &ann, Profile::V1_2),
+                v1_2,
+                "{legacy} {names:?}"
+            );
+        }
+        let odd = Make::leaf(&[(2, "d.example")]).by_itself();
+        assert!(binds(&odd.certificate, &ann, Profile::V1_3));
+        assert!(!binds(
+            &odd.certificate,
+            &address("änn@d.example"),
+            Profile::V1_3
         ));
     }
 }

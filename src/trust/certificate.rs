@@ -420,3 +420,212 @@ fn printable(text: &str) -> String {
     let plain = |c: char| if c.is_control() { '?' } else { c };
     text.chars().take(LONGEST).map(plain).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::testing::*;
+
+    impl Certificate {
+        /// The same under another name and fingerprint, for tests that need very many.
+        pub(crate) fn renamed(&self, n: u32) -> Arc<Self> {
+            let mut copy = read(
+                &self.der,
+                &x509_parser::parse_x509_certificate(&self.der)
+                    .expect("parses")
+                    .1,
+            )
+            .expect("reads");
+            copy.subject_name = Name::parse(&name(&format!("Other {n}"))).expect("a name").0;
+            copy.fingerprint = sha256(&n.to_be_bytes());
+            Arc::new(copy)
+        }
+    }
+
+    fn leaf() -> Make {
+        Make::leaf(&[(1, "ann@d.example"), (2, "d.example")])
+    }
+
+    #[test]
+    fn a_plain_certificate_has_no_defect() {
+        let made = leaf().by_itself();
+        let certificate = &made.certificate;
+        assert_eq!(certificate.defects(), [""; 0]);
+        assert_eq!(certificate.san_mail(), ["ann@d.example"]);
+        assert_eq!(certificate.san_dns(), ["d.example"]);
+        assert_eq!(certificate.subject_text(), "CN=Leaf");
+        assert_eq!(certificate.key_text(), "P-256");
+        assert!(certificate.is_signed_by(certificate));
+        assert!(!certificate.is_ca());
+    }
+
+    #[test]
+    fn what_must_not_be_in_a_certificate_is_a_defect() {
+        let unique = el(0x81, &[0, 1]);
+        let sequence = |inner: &[u8]| el(0x30, inner);
+        for (what, make) in [
+            (
+                "v4",
+                Make {
+                    version: Some(3),
+                    ..leaf()
+                },
+            ),
+            (
+                "extensions in v1",
+                Make {
+                    version: None,
+                    ..leaf()
+                },
+            ),
+            (
+                "extensions in v2",
+                Make {
+                    version: Some(1),
+                    ..leaf()
+                },
+            ),
+            (
+                "unique ids in v1",
+                Make {
+                    version: None,
+                    extensions: vec![],
+                    unique_ids: unique,
+                    ..leaf()
+                },
+            ),
+            (
+                "long serial",
+                Make {
+                    serial: vec![1; 21],
+                    ..leaf()
+                },
+            ),
+            (
+                "algorithms differ",
+                Make {
+                    inner_algorithm: "1.2.840.10045.4.3.3",
+                    ..leaf()
+                },
+            ),
+            ("doubled extension", leaf().with(san(&[(2, "d.example")]))),
+            (
+                "unknown critical",
+                leaf().with(extension("1.2.3", true, &[])),
+            ),
+            (
+                "undecodable keyUsage",
+                leaf().extensions(vec![extension("2.5.29.15", false, &[4, 0])]),
+            ),
+            (
+                "octets after keyUsage",
+                leaf().extensions(vec![extension("2.5.29.15", true, &[3, 2, 7, 0x80, 5, 0])]),
+            ),
+            (
+                "undecodable AIA",
+                leaf().with(extension("1.3.6.1.5.5.7.1.1", false, &[1])),
+            ),
+            (
+                "undecodable mappings",
+                leaf().with(extension("2.5.29.33", false, &sequence(&[5, 0]))),
+            ),
+            (
+                "octets inside basicConstraints",
+                leaf().with(extension("2.5.29.19", false, &sequence(&[5, 0]))),
+            ),
+            ("empty SAN", Make::leaf(&[])),
+            (
+                "empty extendedKeyUsage",
+                leaf().extensions(vec![extension("2.5.29.37", false, &sequence(&[]))]),
+            ),
+            (
+                "empty nameConstraints",
+                leaf().with(extension("2.5.29.30", true, &sequence(&[]))),
+            ),
+        ] {
+            let made = make.by_itself();
+            assert!(!made.certificate.defects().is_empty(), "{what}");
+        }
+    }
+
+    #[test]
+    fn names_that_two_readers_could_read_differently_are_defects() {
+        for (form, text) in [
+            (1, ""),
+            (1, "d.example"),
+            (1, "ann@d.example\0.evil.example"),
+            (1, "ann@evil.example@d.example"),
+            (1, "ann@d.example."),
+            (1, "Ann <ann@d.example>"),
+            (1, "ann@"),
+            (1, "änn@d.example"),
+            (2, ""),
+            (2, "d.example."),
+            (2, ".d.example"),
+            (2, "d.example\0.evil.example"),
+            (2, "d example"),
+            (2, "d..example"),
+        ] {
+            let made = Make::leaf(&[(2, "fine.example"), (form, text)]).by_itself();
+            assert!(!made.certificate.defects().is_empty(), "{form} {text:?}");
+        }
+        for (form, text) in [
+            (1, "\"a@b\"@d.example"),
+            (2, "*.d.example"),
+            (2, "d_e.example"),
+        ] {
+            let made = Make::leaf(&[(form, text)]).by_itself();
+            assert_eq!(made.certificate.defects(), [""; 0], "{form} {text:?}");
+        }
+    }
+
+    #[test]
+    fn odd_serial_numbers_are_tolerated_and_odd_structures_are_not_read() {
+        for serial in [
+            vec![0],
+            vec![0xff],
+            vec![0; 1],
+            [vec![0], vec![0x80; 20]].concat(),
+        ] {
+            let made = Make {
+                serial: serial.clone(),
+                ..leaf()
+            }
+            .by_itself();
+            assert_eq!(made.certificate.defects(), [""; 0], "{serial:?}");
+        }
+        let good = leaf();
+        let issuer = good.subject.clone();
+        let der = good.der(&issuer, &good.key);
+        assert!(Certificate::parse(&der).is_ok());
+        for bad in [
+            [der.clone(), vec![0]].concat(),
+            der[1..].to_vec(),
+            der[..der.len() - 1].to_vec(),
+            vec![],
+        ] {
+            assert!(Certificate::parse(&bad).is_err());
+        }
+        let trailing = Make {
+            trailer: vec![5, 0],
+            ..leaf()
+        };
+        assert!(Certificate::parse(&trailing.der(&issuer, &trailing.key)).is_err());
+    }
+
+    #[test]
+    fn cut_or_flipped_octets_never_break_the_reader() {
+        let make = leaf()
+            .with(name_constraints(&[(1, "d.example")], &[]))
+            .with(policies(&["1.2.3"]));
+        let der = make.der(&make.subject.clone(), &make.key);
+        for at in 0..der.len() {
+            assert!(Certificate::parse(&der[..at]).is_err());
+            for flip in [0x01, 0x80, 0xff] {
+                let mut bent = der.clone();
+                bent[at] ^= flip;
+                drop(Certificate::parse(&bent));
+            }
+        }
+    }
+}

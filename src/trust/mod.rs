@@ -14,6 +14,8 @@ mod name;
 mod path;
 mod policy;
 mod sql;
+#[cfg(test)]
+pub(crate) mod testing;
 mod tlv;
 
 pub use anchors::{AnchorId, AnchorSet, Anchors, Direction, DomainTrust, Profile};

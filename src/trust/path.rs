@@ -397,3 +397,6 @@ impl<'a> Search<'a, '_> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

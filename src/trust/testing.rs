@@ -1,0 +1,275 @@
+//! Certificates for tests, built octet by octet so that single fields can be bent in ways no issuing library allows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use der::asn1::ObjectIdentifier;
+
+use crate::crypto::issue::{KeyKind, Purpose, Template, issue, make_key};
+use crate::crypto::{DigestAlgorithm, PrivateKey, sha256};
+use crate::world::{Timestamp, World};
+
+use super::Certificate;
+use super::tlv;
+
+/// When all tests take place.
+pub(crate) const NOW: Timestamp = Timestamp(1_795_309_323_000_000);
+pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+
+pub(crate) const ECDSA_SHA256: &str = "1.2.840.10045.4.3.2";
+const DIGITAL_SIGNATURE: u8 = 0x80;
+const KEY_ENCIPHERMENT: u8 = 0x20;
+const KEY_AGREEMENT: u8 = 0x08;
+const KEY_CERT_SIGN: u8 = 0x04;
+
+/// One element.
+pub(crate) fn el(tag: u8, value: &[u8]) -> Vec<u8> {
+    let length = value.len();
+    let mut out = vec![tag];
+    match u8::try_from(length) {
+        Ok(short) if short < 0x80 => out.push(short),
+        Ok(long) => out.extend([0x81, long]),
+        Err(_) => out.extend([
+            0x82,
+            u8::try_from(length >> 8).expect("short"),
+            length as u8,
+        ]),
+    }
+    out.extend(value);
+    out
+}
+
+pub(crate) fn oid(dotted: &str) -> Vec<u8> {
+    el(0x06, ObjectIdentifier::new_unwrap(dotted).as_bytes())
+}
+
+/// `CN=text`.
+pub(crate) fn name(text: &str) -> Vec<u8> {
+    let attribute = [oid("2.5.4.3"), el(0x0c, text.as_bytes())].concat();
+    el(0x30, &el(0x31, &el(0x30, &attribute)))
+}
+
+pub(crate) fn extension(dotted: &str, critical: bool, value: &[u8]) -> Vec<u8> {
+    let critical = if critical {
+        el(0x01, &[0xff])
+    } else {
+        Vec::new()
+    };
+    el(0x30, &[oid(dotted), critical, el(0x04, value)].concat())
+}
+
+pub(crate) fn basic_constraints(ca: bool, path_len: Option<u8>) -> Vec<u8> {
+    let ca = if ca { el(0x01, &[0xff]) } else { Vec::new() };
+    let path_len = path_len.map_or_else(Vec::new, |length| el(0x02, &[length]));
+    extension("2.5.29.19", true, &el(0x30, &[ca, path_len].concat()))
+}
+
+/// The first octet of the BIT STRING.
+pub(crate) fn key_usage(bits: u8) -> Vec<u8> {
+    let unused = u8::try_from(bits.trailing_zeros()).expect("small").min(7);
+    extension("2.5.29.15", true, &el(0x03, &[unused, bits]))
+}
+
+/// Names as (tag, text): 1 rfc822Name, 2 dNSName, 6 URI, 7 iPAddress.
+pub(crate) fn general_names(names: &[(u8, &str)]) -> Vec<u8> {
+    names
+        .iter()
+        .flat_map(|(form, text)| el(0x80 | form, text.as_bytes()))
+        .collect()
+}
+
+pub(crate) fn san(names: &[(u8, &str)]) -> Vec<u8> {
+    extension("2.5.29.17", false, &el(0x30, &general_names(names)))
+}
+
+pub(crate) fn extended_key_usage(dotted: &str) -> Vec<u8> {
+    extension("2.5.29.37", false, &el(0x30, &oid(dotted)))
+}
+
+pub(crate) fn name_constraints(permitted: &[(u8, &str)], excluded: &[(u8, &str)]) -> Vec<u8> {
+    let trees = |tag: u8, names: &[(u8, &str)]| {
+        let trees: Vec<u8> = names
+            .iter()
+            .flat_map(|one| el(0x30, &general_names(&[*one])))
+            .collect();
+        if trees.is_empty() {
+            trees
+        } else {
+            el(tag, &trees)
+        }
+    };
+    extension(
+        "2.5.29.30",
+        true,
+        &el(
+            0x30,
+            &[trees(0xa0, permitted), trees(0xa1, excluded)].concat(),
+        ),
+    )
+}
+
+pub(crate) fn policies(dotted: &[&str]) -> Vec<u8> {
+    let list: Vec<u8> = dotted.iter().flat_map(|one| el(0x30, &oid(one))).collect();
+    extension("2.5.29.32", false, &el(0x30, &list))
+}
+
+pub(crate) fn require_explicit_policy(skip: u8) -> Vec<u8> {
+    extension("2.5.29.36", true, &el(0x30, &el(0x80, &[skip])))
+}
+
+/// What to make.
+#[derive(Clone)]
+pub(crate) struct Make {
+    pub subject: Vec<u8>,
+    /// Contents of version, as in 2 for v3; None for v1.
+    pub version: Option<u8>,
+    pub serial: Vec<u8>,
+    pub not_before: Timestamp,
+    pub not_after: Timestamp,
+    /// What stands between key and extensions.
+    pub unique_ids: Vec<u8>,
+    pub extensions: Vec<Vec<u8>>,
+    pub inner_algorithm: &'static str,
+    pub algorithm: &'static str,
+    pub key: PrivateKey,
+    /// Stands after the extensions, signed.
+    pub trailer: Vec<u8>,
+}
+
+/// A certificate with its key.
+#[derive(Clone)]
+pub(crate) struct Made {
+    pub key: PrivateKey,
+    pub certificate: Arc<Certificate>,
+    subject: Vec<u8>,
+}
+
+pub(crate) fn key(kind: KeyKind) -> PrivateKey {
+    make_key(kind).expect("keys can be made")
+}
+
+impl Make {
+    fn new(subject: &str, extensions: Vec<Vec<u8>>) -> Self {
+        Self {
+            subject: name(subject),
+            version: Some(2),
+            serial: vec![1],
+            not_before: NOW.minus(DAY),
+            not_after: NOW.plus(DAY),
+            unique_ids: Vec::new(),
+            extensions,
+            inner_algorithm: ECDSA_SHA256,
+            algorithm: ECDSA_SHA256,
+            key: key(KeyKind::P256),
+            trailer: Vec::new(),
+        }
+    }
+
+    /// A CA.
+    pub fn ca(subject: &str) -> Self {
+        Self::new(
+            subject,
+            vec![basic_constraints(true, None), key_usage(KEY_CERT_SIGN)],
+        )
+    }
+
+    /// A Direct end entity with these names.
+    pub fn leaf(names: &[(u8, &str)]) -> Self {
+        let usage = key_usage(DIGITAL_SIGNATURE | KEY_ENCIPHERMENT | KEY_AGREEMENT);
+        Self::new(
+            "Leaf",
+            vec![usage, extended_key_usage("1.3.6.1.5.5.7.3.4"), san(names)],
+        )
+    }
+
+    pub fn with(mut self, extension: Vec<u8>) -> Self {
+        self.extensions.push(extension);
+        self
+    }
+
+    pub fn extensions(mut self, extensions: Vec<Vec<u8>>) -> Self {
+        self.extensions = extensions;
+        self
+    }
+
+    pub fn key(mut self, key: &PrivateKey) -> Self {
+        self.key = key.clone();
+        self
+    }
+
+    pub fn by_itself(self) -> Made {
+        let (name, key) = (self.subject.clone(), self.key.clone());
+        self.sign(&name, &key)
+    }
+
+    pub fn by(self, issuer: &Made) -> Made {
+        self.sign(&issuer.subject.clone(), &issuer.key.clone())
+    }
+
+    pub fn sign(self, issuer: &[u8], signer: &PrivateKey) -> Made {
+        let der = self.der(issuer, signer);
+        let certificate = Certificate::parse(&der).expect("a certificate");
+        Made {
+            key: self.key,
+            certificate,
+            subject: self.subject,
+        }
+    }
+
+    pub fn der(&self, issuer: &[u8], signer: &PrivateKey) -> Vec<u8> {
+        let algorithm = |dotted: &str| el(0x30, &oid(dotted));
+        let version = self
+            .version
+            .map_or_else(Vec::new, |v| el(0xa0, &el(0x02, &[v])));
+        let extensions = if self.extensions.is_empty() {
+            Vec::new()
+        } else {
+            el(0xa3, &el(0x30, &self.extensions.concat()))
+        };
+        let validity = [time(self.not_before), time(self.not_after)].concat();
+        let tbs = [
+            version,
+            el(0x02, &self.serial),
+            algorithm(self.inner_algorithm),
+            issuer.to_vec(),
+            el(0x30, &validity),
+            self.subject.clone(),
+            spki(&self.key),
+            self.unique_ids.clone(),
+            extensions,
+            self.trailer.clone(),
+        ];
+        let tbs = el(0x30, &tbs.concat());
+        let signature = signer
+            .sign(DigestAlgorithm::Sha256, &sha256(&tbs))
+            .expect("signs");
+        let signature = el(0x03, &[vec![0], signature].concat());
+        el(0x30, &[tbs, algorithm(self.algorithm), signature].concat())
+    }
+}
+
+/// GeneralizedTime, whatever the year.
+fn time(at: Timestamp) -> Vec<u8> {
+    let text: String = at
+        .rfc3339()
+        .chars()
+        .filter(|c| c.is_ascii_digit() || *c == 'Z')
+        .collect();
+    el(0x18, text.as_bytes())
+}
+
+/// The SubjectPublicKeyInfo, taken from a certificate that `crypto` makes.
+fn spki(key: &PrivateKey) -> Vec<u8> {
+    let template = Template {
+        common_name: "key".into(),
+        purpose: Purpose::Ca { path_len: None },
+        not_before: NOW,
+        not_after: NOW,
+        crl_url: None,
+        claimed_ski: None,
+    };
+    let issued = issue(&World::at(NOW), &template, key, None).expect("issues");
+    let (outer, _) = tlv::first(&issued.certificate).expect("an element");
+    let (tbs, _) = tlv::first(outer.value).expect("an element");
+    tlv::all(tbs.value).expect("elements")[6].whole.to_vec()
+}
