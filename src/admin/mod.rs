@@ -14,6 +14,8 @@ mod messages;
 mod protocol;
 mod queue;
 mod socket;
+#[cfg(test)]
+mod tests;
 pub mod timeline;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -120,6 +120,7 @@ async fn import(
             "save it as CSV UTF-8",
         )
     })?;
+    let head = header(&csv);
     let value = desk
         .ask(Request::AddressImport(AddressImport { csv, mode }))
         .await?;
@@ -129,7 +130,7 @@ async fn import(
         .unwrap_or_default();
     let place = rejected.unwrap_or_else(|| beside(file));
     if !rows.is_empty() {
-        write_rejected(&place, rows)?;
+        write_rejected(&place, &head, rows)?;
     }
     desk.show(&value, |value| report(value, mode, rows, &place));
     Ok(if rows.is_empty() { 0 } else { exit::FAILED })
@@ -162,8 +163,15 @@ fn report(value: &Value, mode: ImportMode, rows: &[Value], place: &Path) -> Stri
     text
 }
 
-/// The row as it was, then its line and the reason, so that the file can be corrected and imported again.
-fn write_rejected(place: &Path, rows: &[Value]) -> Result<(), Failure> {
+/// The names of the columns, in the file's own order.
+fn header(csv: &str) -> Vec<String> {
+    let mut reader = csv::ReaderBuilder::new().from_reader(csv.as_bytes());
+    let names = reader.headers().cloned().unwrap_or_default();
+    names.iter().map(str::to_owned).collect()
+}
+
+/// The row as it was, then its line and the reason.
+fn write_rejected(place: &Path, head: &[String], rows: &[Value]) -> Result<(), Failure> {
     let wrong = |error: String| {
         Failure::new(
             exit::CANT_CREATE,
@@ -175,9 +183,9 @@ fn write_rejected(place: &Path, rows: &[Value]) -> Result<(), Failure> {
         .flexible(true)
         .from_path(place)
         .map_err(|error| wrong(error.to_string()))?;
-    let head = ["address", "route", "holder", "npi", "line", "reason"];
+    let ours = ["line".to_owned(), "reason".to_owned()];
     writer
-        .write_record(head)
+        .write_record(head.iter().chain(&ours))
         .map_err(|error| wrong(error.to_string()))?;
     for row in rows {
         let cells = row["row"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -185,9 +193,7 @@ fn write_rejected(place: &Path, rows: &[Value]) -> Result<(), Failure> {
             .iter()
             .map(|cell| cell.as_str().unwrap_or_default().to_owned())
             .collect();
-        while record.len() < 4 {
-            record.push(String::new());
-        }
+        record.resize(record.len().max(head.len()), String::new());
         record.push(row["line"].to_string());
         record.push(row["reason"].as_str().unwrap_or_default().to_owned());
         writer

@@ -218,6 +218,7 @@ impl Init {
 
     /// After a failure: the store was made in this run, because `begin` found none.
     fn remove_store(&self) {
+        // Best effort, as above.
         for name in [
             "carepost.db",
             "carepost.db-wal",
@@ -293,9 +294,11 @@ impl Init {
     }
 
     async fn report(&self, handle: &Handle, made: &Made, names: &Names) -> Result<Value, Failure> {
+        let store = (made.folder.join("carepost.db"), "the store");
         let written: Vec<Value> = made
             .files
             .iter()
+            .chain([&store])
             .map(|(path, about)| json!({"file": path.display().to_string(), "about": about}))
             .collect();
         let mut dns = vec![
@@ -329,10 +332,6 @@ impl Init {
                 field(row, "about")
             ));
         }
-        text.push_str(&format!(
-            "  {}: the store\n",
-            self.dir.join("carepost.db").display()
-        ));
         if self.demo_ca {
             text.push_str(&format!("\n{DEMO_WORTH}"));
         }
@@ -344,7 +343,8 @@ impl Init {
         for (number, item) in (1..).zip(list("blocking")) {
             text.push_str(&format!("{number:>3}. {}", check::told(item)));
         }
-        let place = self.dir.join("carepost.toml");
+        let folder = std::path::absolute(&self.dir).unwrap_or_else(|_| self.dir.clone());
+        let place = folder.join("carepost.toml");
         text.push_str(&format!(
             "\nStart it:       carepost serve --config {0}\nThe list again: carepost check --config {0}\n",
             place.display()
@@ -473,4 +473,81 @@ async fn identify(
     });
     admin::run(handle, actor, trust).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        init: Init,
+    }
+
+    fn asked(dir: &Path, more: &[&str]) -> Init {
+        let dir = dir.to_str().expect("a plain path");
+        let mut line = vec!["init", "--dir", dir, "--domain", "Direct.Example.org"];
+        line.extend(["--hostname", "mail.example.org"]);
+        line.extend(more);
+        Line::try_parse_from(line).expect("understood").init
+    }
+
+    fn desk(dir: &Path) -> Desk {
+        Desk {
+            place: dir.join("carepost.toml"),
+            json: true,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_new_gateway_has_a_configuration_that_loads_and_a_store_with_its_domain() {
+        let home = tempfile::tempdir().expect("a folder");
+        let dir = home.path().join("gateway");
+        let init = asked(&dir, &["--demo-ca"]);
+        let (names, world) = (init.names().expect("names"), World::real());
+        let mut made = init.begin().expect("nothing is there");
+        let handle = init.build(&mut made, &names, &world).await.expect("made");
+        made.keep = true;
+        handle.close().await;
+        drop((handle, made));
+        let config = desk(&dir).config().expect("loads");
+        assert_eq!(config.hostname, "mail.example.org");
+        assert_eq!(config.listeners.len(), 2);
+        let value = connect::ask(&config, Request::CertList)
+            .await
+            .expect("asked alone");
+        assert_eq!(value[0]["bound_to"], "direct.example.org");
+        let value = connect::ask(&config, Request::CertRecords)
+            .await
+            .expect("asked alone");
+        let record = value[0]["record"].as_str().unwrap_or_default();
+        assert!(record.starts_with("direct.example.org. 3600 IN CERT PKIX 0 0 MII"));
+        for name in ["kek", "tls.key", "demo-ca.key"] {
+            use std::os::unix::fs::PermissionsExt as _;
+            let meta = std::fs::metadata(dir.join(name)).expect("there");
+            assert_eq!(meta.permissions().mode() & 0o777, 0o600, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_overwritten_and_a_failure_leaves_nothing_behind() {
+        let home = tempfile::tempdir().expect("a folder");
+        let kek = home.path().join("kek");
+        std::fs::write(&kek, "precious").expect("writes");
+        let failure = asked(home.path(), &[]).run(&desk(home.path())).await;
+        let failure = failure.expect_err("refused");
+        assert_eq!(failure.code, exit::CANT_CREATE);
+        assert_eq!(std::fs::read_to_string(&kek).expect("there"), "precious");
+
+        let dir = home.path().join("other");
+        let p12 = home.path().join("broken.p12");
+        std::fs::write(&p12, "no PKCS#12").expect("writes");
+        let p12 = p12.to_str().expect("a plain path");
+        let failure = asked(&dir, &["--p12", p12]).run(&desk(&dir)).await;
+        failure.expect_err("refused");
+        let left = std::fs::read_dir(&dir).expect("the folder").count();
+        assert_eq!(left, 0);
+    }
 }

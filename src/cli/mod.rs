@@ -153,13 +153,15 @@ fn not_understood(error: &clap::Error) -> ExitCode {
                 .split("\nFor more information")
                 .next()
                 .unwrap_or_default();
-            let words: Vec<&str> = told
+            let lines: Vec<&str> = told
                 .trim_start_matches("error: ")
-                .split_whitespace()
+                .lines()
+                .map(str::trim)
+                .filter(|line| !line.is_empty())
                 .collect();
             err(&format!(
                 "{}\n  do: add --help to see what is possible",
-                words.join(" ")
+                lines.join("; ")
             ));
             ExitCode::from(exit::USAGE)
         }

@@ -245,6 +245,8 @@ impl Source<'_> {
         let file = std::path::absolute(self.file).unwrap_or_else(|_| self.file.to_owned());
         let home = file.parent().unwrap_or(Path::new("/")).to_owned();
         let data = home.join(path(written.node.data_dir, "/var/lib/carepost"));
+        // Without the dots of `data_dir = "."`, because these paths are shown.
+        let data: PathBuf = data.components().collect();
         Ok(Config {
             hostname: self.hostname(&written.node.hostname)?,
             database: data.join(path(written.store.database, "carepost.db")),
