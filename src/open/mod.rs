@@ -76,11 +76,11 @@ pub struct Opened {
     /// Every certificate that came along.
     pub(crate) bag: Vec<Arc<Certificate>>,
     pub(crate) protection: Protection,
-    /// SHA-256 of the inner message's octets.
+    /// SHA-256 of the body below.
     pub(crate) digest: [u8; 32],
     /// SHA-256 of the decoded outer CMS octets (duplicates).
     pub(crate) cms_digest: [u8; 32],
-    /// The inner message (RFC 5322), the wrapper removed.
+    /// The inner message (RFC 5322), the wrapper removed, every line end made CRLF.
     pub(crate) body: Withheld<Body>,
 }
 
