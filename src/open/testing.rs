@@ -192,7 +192,6 @@ impl Scene {
             envelope,
             tenant: "default".to_owned(),
             body,
-            attempt: 1,
         }
     }
 
