@@ -557,9 +557,10 @@ async fn deliver_notice(
 // ---- notify -------------------------------------------------------------------------------------
 
 fn about(gateway: &Gateway, opened: &Opened) -> Option<About> {
+    let (sender, message_id) = opened.answers_to()?;
     Some(About {
-        sender: opened.sender()?.clone(),
-        message_id: opened.message_id()?.clone(),
+        sender: sender.clone(),
+        message_id: message_id.clone(),
         asked: opened.asked(),
         reporter: gateway.config.hostname.clone(),
     })
