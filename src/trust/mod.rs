@@ -20,7 +20,7 @@ mod tlv;
 pub mod verdict;
 
 pub use anchors::{AnchorId, AnchorSet, Anchors, Direction, DomainTrust, Profile};
-pub use binding::{Binding, binding, binds};
+pub use binding::{Binding, Bindings, binding, binds};
 pub use certificate::{Certificate, CertificateError, KeyUsage};
 pub use chain::{check_usable_for_opening, check_usable_for_signing};
 pub use judge::{
