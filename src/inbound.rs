@@ -310,10 +310,7 @@ async fn keep_open_legs(
 // ---- route --------------------------------------------------------------------------------------
 
 fn granted(gateway: &Gateway, snapshot: &Snapshot, opened: &Opened, grant: Grant) -> Verdict {
-    let profile = snapshot
-        .anchors
-        .of(grant.recipient())
-        .map_or(trust::Profile::V1_3, |domain| domain.profile);
+    let profile = profile_of(snapshot, grant.recipient());
     let about = about(gateway, opened);
     let mut reports = Vec::new();
     if let Some(about) = &about {
@@ -679,9 +676,10 @@ async fn judge_report(
         (Arc::clone(snapshot), Arc::clone(opened), recipient.clone());
     let now = gateway.world.now();
     let work = move || {
-        let speaks_for = correspondents
-            .iter()
-            .find(|address| speaks_for(&snapshot, &opened, &recipient, address));
+        let profile = profile_of(&snapshot, &recipient);
+        let signers = opened.signers().iter().map(|signer| &*signer.certificate);
+        let bindings = trust::Bindings::of(signers, profile);
+        let speaks_for = correspondents.iter().find(|address| bindings.bind(address));
         let Some(speaks_for) = speaks_for else {
             let detail =
                 "nobody that this address wrote to is named by the report's signer".to_owned();
@@ -717,20 +715,11 @@ async fn judge_report(
     Ok(gateway.compute(work).await.unwrap_or_else(crashed))
 }
 
-fn speaks_for(
-    snapshot: &Snapshot,
-    opened: &Opened,
-    recipient: &Address,
-    tracked: &Address,
-) -> bool {
-    let profile = snapshot
+fn profile_of(snapshot: &Snapshot, recipient: &Address) -> trust::Profile {
+    snapshot
         .anchors
         .of(recipient)
-        .map_or(trust::Profile::V1_3, |domain| domain.profile);
-    opened
-        .signers()
-        .iter()
-        .any(|signer| trust::binds(&signer.certificate, tracked, profile))
+        .map_or(trust::Profile::V1_3, |domain| domain.profile)
 }
 
 type Settlements = Vec<(answers::Tracked, Report)>;
@@ -752,11 +741,13 @@ async fn read_report(
         return Ok((Next::Settled(grant), Vec::new()));
     };
     let mut legs = answers::legs_of(&gateway.store, grant.recipient(), &original).await?;
-    legs.retain(|tracked| speaks_for(snapshot, opened, grant.recipient(), &tracked.leg.recipient));
+    let profile = profile_of(snapshot, grant.recipient());
+    // Of several signers only the trusted one counts.
+    legs.retain(|tracked| grant.speaks_for(opened.signers(), &tracked.leg.recipient, profile));
     let legs = answers::meant(legs, &report);
     let receipt = legs
         .iter()
-        .any(|leg| notify::settle(&leg.leg, &report) == notify::Settlement::PassOn);
+        .any(|leg| notify::is_receipt_of(&leg.leg, &report, opened.sender()));
     let settlements = legs.into_iter().map(|leg| (leg, report.clone())).collect();
     if !receipt {
         return Ok((Next::Settled(grant), settlements));

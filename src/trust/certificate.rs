@@ -415,7 +415,7 @@ fn subject_text(parsed: &X509Certificate<'_>, extensions: &Extensions) -> String
 }
 
 /// One line of bounded length, for logs and terminals.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     const LONGEST: usize = 200;
     let plain = |c: char| if c.is_control() { '?' } else { c };
     text.chars().take(LONGEST).map(plain).collect()

@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use crate::envelope::{Address, TrackingId};
 use crate::journal::Reason;
-use crate::open::Opened;
+use crate::open::{Opened, Signer};
 use crate::world::Timestamp;
 
+use super::certificate::printable;
 use super::chain::distrust;
 use super::path::{Work, build_path_within, telling};
-use super::{AnchorId, AnchorSet, Anchors, Certificate, DomainTrust, Path, PathPurpose, binds};
+use super::{
+    AnchorId, AnchorSet, Anchors, Certificate, DomainTrust, Path, PathPurpose, Profile, binds,
+};
 
 /// Proof that this recipient accepts this message. Made by [`judge`] alone; comes back from a committed verdict
 /// through [`Grant::restore`]. No Clone, no Default, no Deserialize.
@@ -106,6 +109,15 @@ impl Grant {
     /// SHA-256 of the content that was judged; what is revealed must have it.
     pub fn digest(&self) -> [u8; 32] {
         self.digest
+    }
+
+    /// Whether the signer that this grant rests on is bound to `address` too. Another signature on the same
+    /// report proves nothing: anyone can make a key and call it Bob's (decision 9, A-110).
+    pub fn speaks_for(&self, signers: &[Signer], address: &Address, profile: Profile) -> bool {
+        signers.iter().any(|signer| {
+            signer.certificate.fingerprint() == self.signer
+                && binds(&signer.certificate, address, profile)
+        })
     }
 
     /// Subjects from leaf to anchor; empty for a restored grant.
@@ -353,6 +365,9 @@ fn note(worst: &mut Distrust, why: Distrust) {
     }
 }
 
+/// Names of a certificate that a person is shown.
+const NAMES_SHOWN_MAX: usize = 5;
+
 fn unbound(certificate: &Certificate, address: &Address) -> Distrust {
     let names: Vec<&str> = certificate
         .san_mail()
@@ -360,11 +375,15 @@ fn unbound(certificate: &Certificate, address: &Address) -> Distrust {
         .chain(certificate.san_dns())
         .map(String::as_str)
         .collect();
-    let names = if names.is_empty() {
-        "nobody".to_owned()
-    } else {
-        names.join(", ")
+    // A certificate can name thousands, and this is written down for each recipient.
+    let names = match names.split_at_checked(NAMES_SHOWN_MAX) {
+        _ if names.is_empty() => "nobody".to_owned(),
+        Some((shown, rest)) if !rest.is_empty() => {
+            format!("{} and {} more", shown.join(", "), rest.len())
+        }
+        _ => names.join(", "),
     };
+    let names = printable(&names);
     let what = format!("it belongs to {names}, not to {address} (A-010, A-011, A-088)");
     distrust(Reason::NotBound, certificate, &what)
 }
@@ -441,7 +460,6 @@ pub fn judge_recipient(
 mod tests {
     use super::*;
     use crate::crypto::issue::KeyKind;
-    use crate::trust::Profile;
     use crate::trust::testing::*;
     use crate::world::World;
 
@@ -526,6 +544,37 @@ mod tests {
         assert_eq!(grant.signer(), leaf.certificate.fingerprint());
         assert_eq!(grant.anchor(), AnchorId(ours_ca.certificate.fingerprint()));
         assert_eq!(grant.path(), ["CN=Leaf", "CN=A"]);
+    }
+
+    #[test]
+    fn a_certificate_of_a_thousand_names_fills_no_journal() {
+        let names: Vec<String> = (0..1_000).map(|n| format!("a{n}@b.example")).collect();
+        let names: Vec<(u8, &str)> = names.iter().map(|name| (1, name.as_str())).collect();
+        let leaf = Make::leaf(&names).by_itself();
+        let detail = unbound(&leaf.certificate, &address(SENDER)).detail;
+        assert!(detail.len() < 500, "{detail}");
+        assert!(detail.contains("995 more"), "{detail}");
+    }
+
+    #[test]
+    fn only_the_signer_that_was_trusted_speaks_for_anyone() {
+        let root = Make::ca("Root").by_itself();
+        let anchors = ours(&[("d.example", &set(&[&root]), &set(&[]))]);
+        let eve = Make::leaf(&[(1, "eve@evil.example")]).by(&root);
+        let forged = Make::leaf(&[(1, "bob@b.example")]).by_itself();
+        let recipients = [address("x@d.example")];
+        for signers in [[&eve, &forged], [&forged, &eve]] {
+            let case = case(&recipients, &signers);
+            let judgment = case.judge_each(&address("eve@evil.example"), &anchors, NOW, inbound);
+            let grant = judgment.granted.first().expect("eve is trusted");
+            let signers = signers.map(|made| Signer {
+                certificate: Arc::clone(&made.certificate),
+            });
+            for (who, fine) in [("eve@evil.example", true), ("bob@b.example", false)] {
+                let speaks = grant.speaks_for(&signers, &address(who), Profile::V1_3);
+                assert_eq!(speaks, fine, "{who}");
+            }
+        }
     }
 
     #[test]
