@@ -240,3 +240,106 @@ fn restore(kek: &KeyEncryptionKey, row: &StoredIdentity) -> Result<Option<Identi
         state,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::testing::*;
+
+    fn identity(make: Make, state: IdentityState) -> Identity {
+        let made = make.by_itself();
+        Identity {
+            certificate: made.certificate,
+            chain: Vec::new(),
+            key: made.key,
+            domain: "d.example".into(),
+            state,
+        }
+    }
+
+    #[test]
+    fn the_closest_then_longest_valid_identity_signs_and_never_an_unfit_one() {
+        let mail = || Make::leaf(&[(1, "ann@d.example")]);
+        let domain = || Make::leaf(&[(2, "d.example")]);
+        let active = IdentityState::Active;
+        let long = NOW.plus(DAY * 9);
+        let ring = KeyRing::of([
+            identity(
+                Make {
+                    not_after: NOW.plus(DAY * 99),
+                    ..domain()
+                },
+                active,
+            ),
+            identity(
+                Make {
+                    not_after: NOW.plus(DAY),
+                    ..mail()
+                },
+                active,
+            ),
+            identity(
+                Make {
+                    not_after: long,
+                    ..mail()
+                },
+                active,
+            ),
+            identity(
+                Make {
+                    not_after: NOW.minus(DAY),
+                    ..mail()
+                },
+                active,
+            ),
+            identity(
+                Make {
+                    not_after: NOW.plus(DAY * 50),
+                    ..mail()
+                },
+                IdentityState::DecryptOnly,
+            ),
+            identity(
+                mail().extensions(vec![san(&[(1, "ann@d.example")]), key_usage(0x20)]),
+                active,
+            ),
+        ]);
+        let signer = |who: &str, now| {
+            let address = Address::parse(who).expect("an address");
+            ring.signer(&address, Profile::V1_3, now)
+                .map(|found| found.certificate.not_after())
+        };
+        assert_eq!(signer("ann@d.example", NOW), Some(long));
+        assert_eq!(
+            signer("ann@d.example", NOW.plus(DAY * 20)),
+            Some(NOW.plus(DAY * 99))
+        );
+        assert_eq!(signer("bob@d.example", NOW), Some(NOW.plus(DAY * 99)));
+        assert_eq!(signer("bob@d.example", NOW.plus(DAY * 100)), None);
+        assert_eq!(signer("ann@else.example", NOW), None);
+        let ann = Address::parse("ann@d.example").expect("an address");
+        assert_eq!(ring.for_recipient(&ann, Profile::V1_3).len(), 6);
+    }
+
+    #[test]
+    fn expiry_is_told_ahead_unless_a_successor_is_there() {
+        let leaf = |days| Make {
+            not_after: NOW.plus(DAY * days),
+            ..Make::leaf(&[(2, "d.example")])
+        };
+        let ring = |days: &[u32]| {
+            KeyRing::of(
+                days.iter()
+                    .map(|days| identity(leaf(*days), IdentityState::Active)),
+            )
+        };
+        assert_eq!(ring(&[40]).alarms(NOW), []);
+        assert!(ring(&[20]).alarms(NOW)[0].text.contains("expires"));
+        assert!(
+            ring(&[20]).alarms(NOW.plus(DAY * 21))[0]
+                .text
+                .contains("expired")
+        );
+        assert_eq!(ring(&[20, 400]).alarms(NOW), []);
+    }
+}
