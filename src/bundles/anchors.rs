@@ -1,5 +1,6 @@
 //! Single anchors (D-020, D-021): taken in, listed, removed, and made into the snapshot that `trust` reads.
-//! In: DER that the operator gave, the store. Out: rows with warnings, [`Anchors`]. Decides nothing about messages.
+//! In: DER that the operator gave, the store. Out: rows with warnings, [`Anchors`]. Decides nothing about
+//! messages.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,8 +43,8 @@ pub struct AnchorRow {
     pub warnings: Vec<String>,
 }
 
-/// Adds an anchor (DER). `direction`: in, out or both. RSA below 2048 bits is refused; the rest is warned about. Idempotent;
-/// adding it again with another direction or label changes that.
+/// Adds an anchor (DER). `direction`: in, out or both. RSA below 2048 bits is refused; the rest is warned
+/// about. Idempotent; adding it again with another direction or label changes that.
 ///
 /// # Errors
 /// [`AnchorError`].
@@ -248,7 +249,8 @@ fn warnings(certificate: &Certificate, now: Timestamp) -> Vec<String> {
     found
 }
 
-/// The snapshot: every domain with its inbound and outbound anchors (sets of equal profile and direction are shared).
+/// The snapshot: every domain with its inbound and outbound anchors (sets of equal profile and direction are
+/// shared).
 ///
 /// # Errors
 /// [`StoreError`].
@@ -288,7 +290,8 @@ fn snapshot(anchors: &[StoredAnchor], domains: Vec<StoredDomain>) -> Result<Anch
     Ok(Anchors::new(out))
 }
 
-/// Each certificate is parsed once. One that cannot be read is left out: nothing is trusted through it, and the list says so.
+/// Each certificate is parsed once. One that cannot be read is left out: nothing is trusted through it, and
+/// the list says so.
 fn sets(anchors: &[StoredAnchor]) -> Sets {
     let mut parsed: HashMap<&str, Option<Arc<Certificate>>> = HashMap::new();
     let mut members: HashMap<(String, Direction), Vec<Arc<Certificate>>> = HashMap::new();

@@ -1,5 +1,6 @@
 //! Taking in an identity; listing them.
-//! In: a key file that was read. Out: a row, after the certificate was found fit and the key found to be its own.
+//! In: a key file that was read. Out: a row, after the certificate was found fit and the key found to be its
+//! own.
 
 use std::sync::Arc;
 
@@ -47,8 +48,8 @@ pub struct IdentityRow {
     pub key: String,
 }
 
-/// Checks and stores a key file; the domains and addresses come from its subjectAltName. Returns the row. Importing it again
-/// changes nothing. An expired certificate is taken in for opening late mail only.
+/// Checks and stores a key file; the domains and addresses come from its subjectAltName. Returns the row.
+/// Importing it again changes nothing. An expired certificate is taken in for opening late mail only.
 ///
 /// # Errors
 /// [`ImportError`].

@@ -1,5 +1,6 @@
 //! The snapshot: certificates and keys, parsed and unwrapped once.
-//! In: the rows of the store, or identities at hand. Out: who opens for an address, who signs for it, and what is wrong.
+//! In: the rows of the store, or identities at hand. Out: who opens for an address, who signs for it, and
+//! what is wrong.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -73,7 +74,8 @@ impl KeyRing {
         }
     }
 
-    /// Identities bound to this address (address-bound and domain-bound), for opening; expired ones too (late mail).
+    /// Identities bound to this address (address-bound and domain-bound), for opening; expired ones too
+    /// (late mail).
     pub fn for_recipient(&self, address: &Address, profile: Profile) -> Vec<Arc<Identity>> {
         let bound = |identity: &&Arc<Identity>| binds(&identity.certificate, address, profile);
         self.in_domain(address.domain())
@@ -83,8 +85,8 @@ impl KeyRing {
             .collect()
     }
 
-    /// The identity that signs for this address: active, bound, valid now, digitalSignature; address-bound before domain-bound,
-    /// then the one that is valid longest (A-093: never an expired one).
+    /// The identity that signs for this address: active, bound, valid now, digitalSignature; address-bound
+    /// before domain-bound, then the one that is valid longest (A-093: never an expired one).
     pub fn signer(
         &self,
         address: &Address,
@@ -117,7 +119,8 @@ impl KeyRing {
         self.domains.values().all(Vec::is_empty)
     }
 
-    /// Key that cannot be unwrapped, certificate that does not match its key (found at load), expired or soon to expire.
+    /// Key that cannot be unwrapped, certificate that does not match its key (found at load), expired or
+    /// soon to expire.
     pub fn alarms(&self, now: Timestamp) -> Vec<Alarm> {
         let mut alarms = self.broken.clone();
         let mut domains: Vec<_> = self.domains.iter().collect();
@@ -130,29 +133,34 @@ impl KeyRing {
                 .filter(active)
                 .map(|one| one.certificate.not_after())
                 .max();
-            alarms.extend(last.and_then(|last| expiry_alarm(domain, last, now)));
+            let text = match last {
+                None => Some(format!(
+                    "{domain} has no certificate that can sign\n  do: import one: `carepost cert import FILE`"
+                )),
+                Some(last) => expiry_alarm(domain, last, now),
+            };
+            alarms.extend(text.map(|text| Alarm {
+                domain: domain.clone(),
+                text,
+            }));
         }
         alarms
     }
 }
 
-fn expiry_alarm(domain: &str, last: Timestamp, now: Timestamp) -> Option<Alarm> {
+fn expiry_alarm(domain: &str, last: Timestamp, now: Timestamp) -> Option<String> {
     let when = last.rfc3339();
-    let text = if now > last {
-        format!(
-            "the certificate of {domain} expired {when}; nothing can be signed\n  do: import its successor: `carepost cert import FILE`"
-        )
+    let remedy = "do: renew it and import its successor: `carepost cert import FILE`";
+    if now > last {
+        let what = format!("the certificate of {domain} expired {when}; nothing can be signed");
+        Some(format!("{what}\n  {remedy}"))
     } else if now.plus(IDENTITY_WARNING) > last {
-        format!(
-            "the certificate of {domain} expires {when}\n  do: renew it and import its successor: `carepost cert import FILE`"
-        )
+        Some(format!(
+            "the certificate of {domain} expires {when}\n  {remedy}"
+        ))
     } else {
-        return None;
-    };
-    Some(Alarm {
-        domain: domain.to_owned(),
-        text,
-    })
+        None
+    }
 }
 
 /// The domains that a certificate's subjectAltName names, in lower case.
@@ -341,5 +349,11 @@ mod tests {
                 .contains("expired")
         );
         assert_eq!(ring(&[20, 400]).alarms(NOW), []);
+        let late = KeyRing::of([identity(leaf(400), IdentityState::DecryptOnly)]);
+        assert!(
+            late.alarms(NOW)[0]
+                .text
+                .contains("no certificate that can sign")
+        );
     }
 }

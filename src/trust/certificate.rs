@@ -1,5 +1,6 @@
 //! One certificate: read once, by `x509-parser`, into what is used; shared from then on.
-//! In: DER. Out: a [`Certificate`], with everything that is wrong with it on its own as a defect. Decides nothing about trust.
+//! In: DER. Out: a [`Certificate`], with everything that is wrong with it on its own as a defect. Decides
+//! nothing about trust.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -68,7 +69,8 @@ pub struct Certificate {
     /// emailAddress attributes of the subject.
     pub(super) subject_mail: Vec<String>,
     pub(super) extensions: Extensions,
-    /// What is wrong with it whatever the path: duplicate or undecodable extensions, unknown critical ones, odd versions...
+    /// What is wrong with it whatever the path: duplicate or undecodable extensions, unknown critical ones,
+    /// odd versions...
     pub(super) defects: Vec<String>,
 }
 
@@ -76,7 +78,8 @@ impl Certificate {
     /// Reads DER.
     ///
     /// # Errors
-    /// [`CertificateError`] if it is no certificate at all; what is merely wrong is kept as a defect and refused when judged.
+    /// [`CertificateError`] if it is no certificate at all; what is merely wrong is kept as a defect and
+    /// refused when judged.
     pub fn parse(der: &[u8]) -> Result<Arc<Self>, CertificateError> {
         if der.len() > CERTIFICATE_OCTETS_MAX {
             return Err(broken("larger than 64 KiB"));
@@ -234,7 +237,8 @@ fn broken(why: &str) -> CertificateError {
     CertificateError(why.to_owned())
 }
 
-/// The fields of a TBSCertificate as elements, in the order of RFC 5280 §4.1 and with nothing between or after them.
+/// The fields of a TBSCertificate as elements, in the order of RFC 5280 §4.1 and with nothing between or
+/// after them.
 struct Fields<'a> {
     tbs: Element<'a>,
     algorithm: Element<'a>,
@@ -320,6 +324,8 @@ fn read(der: &[u8], parsed: &X509Certificate<'_>) -> Result<Certificate, Certifi
         // RFC 5280 §4.1.2.4.
         defects.push("the issuer name is empty".to_owned());
     }
+    // A hostile certificate can have thousands; a few tell enough.
+    defects.truncate(8);
     let key = read_key(fields.key);
     Ok(Certificate {
         fingerprint: sha256(der),
@@ -360,7 +366,8 @@ fn structure_defects(fields: &Fields<'_>, parsed: &X509Certificate<'_>) -> Vec<S
         }
     };
     let version = parsed.version().0;
-    // RFC 5280 §4.1.2.1: versions are 0 to 2; §4.1.2.8, §4.1.2.9: who may have unique identifiers and extensions.
+    // RFC 5280 §4.1.2.1: versions are 0 to 2; §4.1.2.8, §4.1.2.9: who may have unique identifiers and
+    // extensions.
     note(version > 2, "its version is none that exists");
     note(
         fields.extensions.is_some() && version != 2,
@@ -376,8 +383,9 @@ fn structure_defects(fields: &Fields<'_>, parsed: &X509Certificate<'_>) -> Vec<S
         !agree,
         "the signature algorithm inside differs from the one outside",
     );
-    // RFC 5280 §4.1.2.2: at most 20 octets (21 with the leading zero that some CAs add). Zero and negative numbers are
-    // tolerated, as that section advises: a serial number names a certificate here and proves nothing.
+    // RFC 5280 §4.1.2.2: at most 20 octets (21 with the leading zero that some CAs add). Zero and negative
+    // numbers are tolerated, as that section advises: a serial number names a certificate here and proves
+    // nothing.
     let long = fields.serial.value.len() > 21
         || (fields.serial.value.len() == 21 && fields.serial.value.first() != Some(&0));
     note(long, "its serial number is longer than 20 octets");
@@ -611,6 +619,21 @@ mod tests {
             ..leaf()
         };
         assert!(Certificate::parse(&trailing.der(&issuer, &trailing.key)).is_err());
+    }
+
+    #[test]
+    fn dates_before_1970_and_far_ahead_are_read() {
+        let far = Timestamp::parse_rfc3339("9999-12-31T23:59:59Z").expect("a time");
+        let long_ago = Timestamp::parse_rfc3339("1950-01-01T00:00:00Z").expect("a time");
+        let made = Make {
+            not_before: long_ago,
+            not_after: far,
+            ..leaf()
+        }
+        .by_itself();
+        assert_eq!(made.certificate.not_before(), long_ago);
+        assert_eq!(made.certificate.not_after(), far);
+        assert_eq!(made.certificate.defects(), [""; 0]);
     }
 
     #[test]

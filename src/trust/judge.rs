@@ -1,5 +1,6 @@
 //! The verdicts: per recipient, in both directions.
-//! In: what was opened or found, anchors, evidence, a time. Out: a [`Judgment`]; the only place where a [`Grant`] is made.
+//! In: what was opened or found, anchors, evidence, a time. Out: a [`Judgment`]; the only place where a
+//! [`Grant`] is made.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use super::chain::distrust;
 use super::path::{Work, build_path_within, telling};
 use super::{AnchorId, AnchorSet, Anchors, Certificate, DomainTrust, Path, PathPurpose, binds};
 
-/// Proof that this recipient accepts this message. Made by [`judge`] alone; comes back from a committed verdict
-/// through [`Grant::restore`]. No Clone, no Default, no Deserialize.
+/// Proof that this recipient accepts this message. Made by [`judge`] alone; comes back from a committed
+/// verdict through [`Grant::restore`]. No Clone, no Default, no Deserialize.
 ///
 /// Nobody else can make one:
 /// ```compile_fail,E0451
@@ -131,7 +132,8 @@ pub enum Need {
     Issuer(String),
 }
 
-/// What was fetched so far: revocation lists and the like. Empty for now; the type is here from the first day.
+/// What was fetched so far: revocation lists and the like. Empty for now; the type is here from the first
+/// day.
 #[derive(Debug, Default)]
 pub struct Evidence {}
 
@@ -160,8 +162,8 @@ pub struct Judgment {
     pub undecided: Vec<(Address, Vec<Need>)>,
 }
 
-/// Inbound: for each recipient that `opened` could be opened for, whether some signer bound to the sender has a path to one of
-/// the recipient's inbound anchors (A-068, A-080).
+/// Inbound: for each recipient that `opened` could be opened for, whether some signer bound to the sender
+/// has a path to one of the recipient's inbound anchors (A-068, A-080).
 pub fn judge(opened: &Opened, anchors: &Anchors, _evidence: &Evidence, now: Timestamp) -> Judgment {
     let case = Case::of(opened);
     let Some(sender) = opened.sender() else {
@@ -170,9 +172,9 @@ pub fn judge(opened: &Opened, anchors: &Anchors, _evidence: &Evidence, now: Time
     case.judge_each(sender, anchors, now, |trust| vec![&trust.inbound])
 }
 
-/// A report: each recipient of `opened` (a local address that sent something) is granted if some signer is bound to
-/// `reported_on` (the tracked recipient that the report speaks for) and has a path to the outbound OR inbound anchors of that
-/// local address (B-027, decision 9).
+/// A report: each recipient of `opened` (a local address that sent something) is granted if some signer is
+/// bound to `reported_on` (the tracked recipient that the report speaks for) and has a path to the outbound
+/// OR inbound anchors of that local address (B-027, decision 9).
 pub fn judge_report(
     opened: &Opened,
     reported_on: &Address,
@@ -291,7 +293,8 @@ impl<'a> Paths<'a> {
         }
     }
 
-    /// The first candidate that is bound to `address` and leads to one of `sets`; otherwise the most telling reason of all.
+    /// The first candidate that is bound to `address` and leads to one of `sets`; otherwise the most telling
+    /// reason of all.
     fn first<'c>(
         &mut self,
         candidates: &[&'c Arc<Certificate>],
@@ -369,7 +372,8 @@ fn unbound(certificate: &Certificate, address: &Address) -> Distrust {
     distrust(Reason::NotBound, certificate, &what)
 }
 
-/// Outbound: an address with a certificate that was checked against the sender's anchors. Made by [`judge_recipient`] alone.
+/// Outbound: an address with a certificate that was checked against the sender's anchors. Made by
+/// [`judge_recipient`] alone.
 #[derive(Debug)]
 pub struct TrustedRecipient {
     address: Address,
@@ -399,8 +403,8 @@ pub enum RecipientJudgment {
     Undecided(Vec<Need>),
 }
 
-/// Outbound: the first certificate of `found` that is bound to `recipient`, fit for encryption, and has a path to the sender's
-/// outbound anchors (A-081, C-012, C-040). `for_report`: inbound anchors count too.
+/// Outbound: the first certificate of `found` that is bound to `recipient`, fit for encryption, and has a
+/// path to the sender's outbound anchors (A-081, C-012, C-040). `for_report`: inbound anchors count too.
 pub fn judge_recipient(
     recipient: &Address,
     found: &[Arc<Certificate>],

@@ -1,4 +1,5 @@
-//! Certificates for tests, built octet by octet so that single fields can be bent in ways no issuing library allows.
+//! Certificates for tests, built octet by octet so that single fields can be bent in ways no issuing library
+//! allows.
 
 use std::path::Path;
 use std::sync::Arc;
