@@ -25,7 +25,7 @@ pub use binding::{Binding, binding, binds};
 pub use certificate::{Certificate, CertificateError, KeyUsage};
 pub use chain::{check_usable_for_opening, check_usable_for_signing};
 pub use judge::{
-    Distrust, Evidence, Grant, GrantRow, Judgment, Need, RecipientJudgment, TrustedRecipient,
+    Distrust, Evidence, Grant, GrantRow, Judgment, Need, RecipientJudgment, Side, TrustedRecipient,
     judge, judge_recipient, judge_report,
 };
 pub use path::{Path, PathPurpose, Work, build_path, build_path_within};
