@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::deliver::{self, DeliverError, Delivered, HandOver, Parcel};
 use crate::envelope::{Address, ReturnPath};
-use crate::journal::{Entry, Event, LegState, Reason};
+use crate::journal::{Entry, Event, Fault, LegState, Reason};
 use crate::limits;
 use crate::notify::{self, About, Report, sql as answers};
 use crate::open::{self, Kind, Opened, OuterKind};
@@ -23,18 +23,28 @@ use crate::trust::{self, Evidence, Grant, Judgment};
 ///
 /// # Errors
 /// [`StoreError`]: nothing is lost, the lease runs out and the job is taken up again.
-pub async fn receive(gateway: &Arc<Gateway>, accepted: Accepted, lease: Lease) -> Result<(), StoreError> {
+pub async fn receive(
+    gateway: &Arc<Gateway>,
+    accepted: Accepted,
+    lease: Lease,
+) -> Result<(), StoreError> {
     if lease.attempt() > limits::OPEN_ATTEMPTS_MAX {
         return hold_poison(gateway, &accepted, lease).await;
     }
     let snapshot = gateway.snapshot().await;
     let accepted = Arc::new(accepted);
     let Some(opened) = open(gateway, &snapshot, &accepted).await else {
-        return again_after_crash(gateway, lease).await;
+        return again(gateway, lease, CRASHED).await;
     };
     match opened {
         Outcome::ClearDsn => clear_dsn(gateway, &snapshot, &accepted, lease).await,
-        Outcome::Unopenable(why) => refuse_all(gateway, &accepted, lease, why.reason, why.detail).await,
+        // Our own disk failed: nothing is known yet, and nothing is decided.
+        Outcome::Unopenable(why) if why.fault == Fault::Later => {
+            again(gateway, lease, &why.detail).await
+        }
+        Outcome::Unopenable(why) => {
+            refuse_all(gateway, &accepted, lease, why.reason, why.detail).await
+        }
         Outcome::Opened(opened) => match opened.kind() {
             Kind::Message => message(gateway, &snapshot, &accepted, Arc::new(*opened), lease).await,
             Kind::Report => report(gateway, &snapshot, &accepted, Arc::new(*opened), lease).await,
@@ -56,9 +66,18 @@ pub async fn deliver_again(gateway: &Arc<Gateway>, lease: Lease) -> Result<(), S
         return deliver_notice(gateway, lease, pending).await;
     }
     let snapshot = gateway.snapshot().await;
-    let accepted = Arc::new(Accepted::restore(spool::load(&gateway.store, job.message).await?));
+    let accepted = Arc::new(Accepted::restore(
+        spool::load(&gateway.store, job.message).await?,
+    ));
     let Some(Outcome::Opened(opened)) = open(gateway, &snapshot, &accepted).await else {
-        return give_up(gateway, lease, pending.recipient, Reason::DecryptFailed, "it no longer opens").await;
+        return give_up(
+            gateway,
+            lease,
+            pending.recipient,
+            Reason::DecryptFailed,
+            "it no longer opens",
+        )
+        .await;
     };
     let (message, key) = (job.message, job.recipient_key.clone());
     let row = gateway.store.read("trust::grant_row", move |conn| {
@@ -72,7 +91,10 @@ pub async fn deliver_again(gateway: &Arc<Gateway>, lease: Lease) -> Result<(), S
         Err(no) => {
             let about = about(gateway, &opened);
             let report = about.and_then(|about| failed(gateway, &no.grant, &about, no.reason));
-            let attempt = deliver::sql::Attempt::Never { reason: no.reason, detail: no.detail };
+            let attempt = deliver::sql::Attempt::Never {
+                reason: no.reason,
+                detail: no.detail,
+            };
             commit_delivery(gateway, lease, pending.recipient, attempt, report, &opened).await
         }
     }
@@ -87,8 +109,16 @@ enum Outcome {
 }
 
 /// None: the opening crashed; the attempt is counted.
-async fn open(gateway: &Arc<Gateway>, snapshot: &Arc<Snapshot>, accepted: &Arc<Accepted>) -> Option<Outcome> {
-    let (gateway_, snapshot, accepted) = (Arc::clone(gateway), Arc::clone(snapshot), Arc::clone(accepted));
+async fn open(
+    gateway: &Arc<Gateway>,
+    snapshot: &Arc<Snapshot>,
+    accepted: &Arc<Accepted>,
+) -> Option<Outcome> {
+    let (gateway_, snapshot, accepted) = (
+        Arc::clone(gateway),
+        Arc::clone(snapshot),
+        Arc::clone(accepted),
+    );
     let work = move || {
         if open::outer_kind(accepted.body()) == OuterKind::ClearDsn {
             return Outcome::ClearDsn;
@@ -102,25 +132,36 @@ async fn open(gateway: &Arc<Gateway>, snapshot: &Arc<Snapshot>, accepted: &Arc<A
     gateway.compute(work).await
 }
 
-async fn again_after_crash(gateway: &Arc<Gateway>, lease: Lease) -> Result<(), StoreError> {
+/// What is written down when opening a message took its thread with it.
+const CRASHED: &str = "carepost stopped while opening it";
+
+async fn again(gateway: &Arc<Gateway>, lease: Lease, why: &str) -> Result<(), StoreError> {
     let due = gateway.world.now().plus(std::time::Duration::from_secs(60));
+    let why = why.to_owned();
     gateway
         .store
-        .write("inbound::again_after_crash", move |tx| {
-            Box::pin(async move { jobs::retry_at(tx, lease, due, "carepost stopped while opening it").await })
+        .write("inbound::again", move |tx| {
+            Box::pin(async move { jobs::retry_at(tx, lease, due, &why).await })
         })
         .await
         .map(|_| ())
 }
 
-async fn hold_poison(gateway: &Arc<Gateway>, accepted: &Accepted, lease: Lease) -> Result<(), StoreError> {
+async fn hold_poison(
+    gateway: &Arc<Gateway>,
+    accepted: &Accepted,
+    lease: Lease,
+) -> Result<(), StoreError> {
     let (id, tenant) = (accepted.envelope().id, accepted.tenant().to_owned());
     gateway
         .store
         .write("inbound::hold_poison", move |tx| {
             Box::pin(async move {
                 if jobs::hold(tx, lease, Reason::Poison.code()).await? {
-                    let event = Event::Held { reason: Reason::Poison, detail: String::new() };
+                    let event = Event::Held {
+                        reason: Reason::Poison,
+                        detail: String::new(),
+                    };
                     tx.record(Entry::message(&tenant, id, event));
                 }
                 Ok(())
@@ -148,7 +189,12 @@ async fn refuse_all(
 }
 
 fn recipients(accepted: &Accepted) -> Vec<Address> {
-    accepted.envelope().recipients.iter().map(|recipient| recipient.address.clone()).collect()
+    accepted
+        .envelope()
+        .recipients
+        .iter()
+        .map(|recipient| recipient.address.clone())
+        .collect()
 }
 
 // ---- judge --------------------------------------------------------------------------------------
@@ -161,14 +207,19 @@ async fn message(
     lease: Lease,
 ) -> Result<(), StoreError> {
     let Some(judgment) = judge(gateway, snapshot, &opened).await else {
-        return again_after_crash(gateway, lease).await;
+        return again(gateway, lease, CRASHED).await;
     };
     let mut verdicts = excluded(&opened);
-    verdicts.extend(judgment.refused.into_iter().map(|(recipient, why)| Verdict::Refused {
-        recipient,
-        reason: why.reason,
-        detail: why.detail,
-    }));
+    verdicts.extend(
+        judgment
+            .refused
+            .into_iter()
+            .map(|(recipient, why)| Verdict::Refused {
+                recipient,
+                reason: why.reason,
+                detail: why.detail,
+            }),
+    );
     for (recipient, needs) in judgment.undecided {
         let needs = needs.iter().map(|need| format!("{need:?}")).collect();
         verdicts.push(undecided(gateway, accepted, recipient, needs));
@@ -183,9 +234,19 @@ async fn message(
 }
 
 /// Judges; what is needed would be fetched here and judged again (decision 4). Nothing asks for evidence yet.
-async fn judge(gateway: &Arc<Gateway>, snapshot: &Arc<Snapshot>, opened: &Arc<Opened>) -> Option<Judgment> {
-    let (snapshot, opened, now) = (Arc::clone(snapshot), Arc::clone(opened), gateway.world.now());
-    gateway.compute(move || trust::judge(&opened, &snapshot.anchors, &Evidence::default(), now)).await
+async fn judge(
+    gateway: &Arc<Gateway>,
+    snapshot: &Arc<Snapshot>,
+    opened: &Arc<Opened>,
+) -> Option<Judgment> {
+    let (snapshot, opened, now) = (
+        Arc::clone(snapshot),
+        Arc::clone(opened),
+        gateway.world.now(),
+    );
+    gateway
+        .compute(move || trust::judge(&opened, &snapshot.anchors, &Evidence::default(), now))
+        .await
 }
 
 fn excluded(opened: &Opened) -> Vec<Verdict> {
@@ -201,14 +262,27 @@ fn excluded(opened: &Opened) -> Vec<Verdict> {
 }
 
 /// After the longest wait, what is still undecided is refused: silence must end before the sender's own timer does.
-fn undecided(gateway: &Gateway, accepted: &Accepted, recipient: Address, needs: Vec<String>) -> Verdict {
+fn undecided(
+    gateway: &Gateway,
+    accepted: &Accepted,
+    recipient: Address,
+    needs: Vec<String>,
+) -> Verdict {
     let now = gateway.world.now();
     if now.since(accepted.envelope().received_at) >= limits::UNDECIDED_WAIT {
         let detail = format!("still missing: {}", needs.join(", "));
-        return Verdict::Refused { recipient, reason: Reason::RevocationUnknown, detail };
+        return Verdict::Refused {
+            recipient,
+            reason: Reason::RevocationUnknown,
+            detail,
+        };
     }
     let again_at = now.plus(std::time::Duration::from_secs(60));
-    Verdict::Undecided { recipient, needs, again_at }
+    Verdict::Undecided {
+        recipient,
+        needs,
+        again_at,
+    }
 }
 
 /// A message that was partly undecided comes again: what is final stays so.
@@ -246,13 +320,21 @@ fn granted(gateway: &Gateway, snapshot: &Snapshot, opened: &Opened, grant: Grant
         reports.extend(processed(gateway, &grant, about));
     }
     match route::route(grant, &snapshot.directory) {
-        Ok(routed) => Verdict::Granted { next: Next::Deliver(routed), profile, reports },
+        Ok(routed) => Verdict::Granted {
+            next: Next::Deliver(routed),
+            profile,
+            reports,
+        },
         Err(no) => {
             // A-005, B-010: after trust has passed, an unknown mailbox is answered, never met with silence.
             if let Some(about) = &about {
                 reports.extend(failed(gateway, &no.grant, about, no.reason));
             }
-            Verdict::Granted { next: Next::Undeliverable(no), profile, reports }
+            Verdict::Granted {
+                next: Next::Undeliverable(no),
+                profile,
+                reports,
+            }
         }
     }
 }
@@ -303,17 +385,31 @@ pub async fn deliver_granted(
         let why = "its content is not what was judged";
         return give_up(gateway, lease, recipient, Reason::BadSignature, why).await;
     };
-    let return_path = opened.sender().map_or(ReturnPath::Null, |sender| ReturnPath::To(sender.clone()));
+    let return_path = opened
+        .sender()
+        .map_or(ReturnPath::Null, |sender| ReturnPath::To(sender.clone()));
     let parcel = parcel(&lease, &recipient, return_path, &body);
     let (attempt, report) = match deliver::deliver(&gateway.edge, routed, parcel).await {
         Ok(delivered) => {
             let report = dispatched(gateway, &opened, &delivered);
-            (deliver::sql::Attempt::Delivered { detail: delivered.detail().to_owned() }, report)
+            (
+                deliver::sql::Attempt::Delivered {
+                    detail: delivered.detail().to_owned(),
+                },
+                report,
+            )
         }
         Err(error) => match *error {
-            DeliverError::Later { routed, detail } => later(gateway, &lease, &opened, &routed, detail),
-            DeliverError::Never { grant, reason, detail } => {
-                let report = about(gateway, &opened).and_then(|about| failed(gateway, &grant, &about, reason));
+            DeliverError::Later { routed, detail } => {
+                later(gateway, &lease, &opened, &routed, detail)
+            }
+            DeliverError::Never {
+                grant,
+                reason,
+                detail,
+            } => {
+                let report = about(gateway, &opened)
+                    .and_then(|about| failed(gateway, &grant, &about, reason));
                 (deliver::sql::Attempt::Never { reason, detail }, report)
             }
         },
@@ -341,11 +437,26 @@ fn later(
     }
 }
 
-fn parcel<'a>(lease: &Lease, recipient: &'a Address, return_path: ReturnPath, body: &'a Body) -> Parcel<'a> {
+fn parcel<'a>(
+    lease: &Lease,
+    recipient: &'a Address,
+    return_path: ReturnPath,
+    body: &'a Body,
+) -> Parcel<'a> {
     let (message, attempt) = (lease.job().message, lease.attempt());
-    let path = return_path.address().map(Address::written).unwrap_or_default();
+    let path = return_path
+        .address()
+        .map(Address::written)
+        .unwrap_or_default();
     let trace = format!("Return-Path: <{path}>\r\nX-Carepost-Delivery: {message}.{attempt}\r\n");
-    Parcel { message, recipient, return_path, trace, body, attempt }
+    Parcel {
+        message,
+        recipient,
+        return_path,
+        trace,
+        body,
+        attempt,
+    }
 }
 
 /// T3, then what it brought about.
@@ -362,7 +473,9 @@ async fn commit_delivery(
     let relays = gateway
         .store
         .write("deliver::commit", move |tx| {
-            Box::pin(async move { deliver::sql::commit(tx, lease, &recipient, attempt, report).await })
+            Box::pin(
+                async move { deliver::sql::commit(tx, lease, &recipient, attempt, report).await },
+            )
         })
         .await?;
     for (lease, waiting) in relays.into_iter().flatten() {
@@ -378,11 +491,16 @@ async fn give_up(
     reason: Reason,
     detail: &str,
 ) -> Result<(), StoreError> {
-    let attempt = deliver::sql::Attempt::Never { reason, detail: detail.to_owned() };
+    let attempt = deliver::sql::Attempt::Never {
+        reason,
+        detail: detail.to_owned(),
+    };
     gateway
         .store
         .write("deliver::give_up", move |tx| {
-            Box::pin(async move { deliver::sql::commit(tx, lease, &recipient, attempt, None).await })
+            Box::pin(
+                async move { deliver::sql::commit(tx, lease, &recipient, attempt, None).await },
+            )
         })
         .await
         .map(|_| ())
@@ -400,22 +518,37 @@ async fn deliver_notice(
     };
     let Some(entry) = snapshot.directory.entry(&pending.recipient) else {
         let why = "the address has no route any more";
-        return give_up(gateway, lease, pending.recipient, Reason::UnknownRecipient, why).await;
+        return give_up(
+            gateway,
+            lease,
+            pending.recipient,
+            Reason::UnknownRecipient,
+            why,
+        )
+        .await;
     };
     let parcel = parcel(&lease, &pending.recipient, ReturnPath::Null, &body);
     let attempt = match deliver::hand_over(&gateway.edge, &entry.destination, &parcel).await {
         HandOver::Done(detail) => deliver::sql::Attempt::Delivered { detail },
-        HandOver::Never(detail) => deliver::sql::Attempt::Never { reason: Reason::EdgeRefused, detail },
+        HandOver::Never(detail) => deliver::sql::Attempt::Never {
+            reason: Reason::EdgeRefused,
+            detail,
+        },
         HandOver::Later(detail) => match gateway.next_attempt(&lease) {
             Some(next) => deliver::sql::Attempt::Later { detail, next },
-            None => deliver::sql::Attempt::Never { reason: Reason::QueueExpired, detail },
+            None => deliver::sql::Attempt::Never {
+                reason: Reason::QueueExpired,
+                detail,
+            },
         },
     };
     let recipient = pending.recipient.clone();
     gateway
         .store
         .write("deliver::commit_notice", move |tx| {
-            Box::pin(async move { deliver::sql::commit(tx, lease, &recipient, attempt, None).await })
+            Box::pin(
+                async move { deliver::sql::commit(tx, lease, &recipient, attempt, None).await },
+            )
         })
         .await
         .map(|_| ())
@@ -481,18 +614,29 @@ async fn report(
     for recipient in opened.recipients() {
         match judge_report(gateway, snapshot, &opened, recipient).await? {
             Err((reason, detail)) => {
-                verdicts.push(Verdict::Refused { recipient: recipient.clone(), reason, detail });
+                verdicts.push(Verdict::Refused {
+                    recipient: recipient.clone(),
+                    reason,
+                    detail,
+                });
             }
             Ok(grant) => {
                 let (next, settled) = read_report(gateway, snapshot, &opened, grant).await?;
                 let profile = trust::Profile::V1_3;
-                verdicts.push(Verdict::Granted { next, profile, reports: Vec::new() });
+                verdicts.push(Verdict::Granted {
+                    next,
+                    profile,
+                    reports: Vec::new(),
+                });
                 settlements.extend(settled);
             }
         }
     }
     let facts = OpenedFacts::of(&opened);
-    let (id, waits) = (accepted.envelope().id, gateway.config.limits.dispatched_wait);
+    let (id, waits) = (
+        accepted.envelope().id,
+        gateway.config.limits.dispatched_wait,
+    );
     let post = gateway.post(snapshot);
     let committed = gateway
         .store
@@ -503,7 +647,8 @@ async fn report(
                 };
                 let mut notices = Vec::new();
                 for (leg, report) in &settlements {
-                    notices.extend(answers::commit_report(tx, leg, report, id, waits, &post).await?);
+                    notices
+                        .extend(answers::commit_report(tx, leg, report, id, waits, &post).await?);
                 }
                 Ok(Some((committed, notices)))
             })
@@ -511,7 +656,9 @@ async fn report(
         .await?;
     if let Some((committed, notices)) = committed {
         go_on(gateway, opened, committed);
-        notices.into_iter().for_each(|lease| gateway.spawn_job(lease));
+        notices
+            .into_iter()
+            .for_each(|lease| gateway.spawn_job(lease));
     }
     Ok(())
 }
@@ -527,21 +674,40 @@ async fn judge_report(
 ) -> Result<ReportVerdict, StoreError> {
     let since = gateway.world.now().minus(limits::DUPLICATE_WINDOW);
     let correspondents = answers::correspondents(&gateway.store, recipient, since).await?;
-    let (snapshot, opened, recipient) = (Arc::clone(snapshot), Arc::clone(opened), recipient.clone());
+    let (snapshot, opened, recipient) =
+        (Arc::clone(snapshot), Arc::clone(opened), recipient.clone());
     let now = gateway.world.now();
     let work = move || {
-        let speaks_for = correspondents.iter().find(|address| speaks_for(&snapshot, &opened, &recipient, address));
+        let speaks_for = correspondents
+            .iter()
+            .find(|address| speaks_for(&snapshot, &opened, &recipient, address));
         let Some(speaks_for) = speaks_for else {
-            let detail = "nobody that this address wrote to is named by the report's signer".to_owned();
+            let detail =
+                "nobody that this address wrote to is named by the report's signer".to_owned();
             return Err((Reason::UnmatchedReport, detail));
         };
-        let judgment =
-            trust::judge_report(&opened, speaks_for, &snapshot.anchors, &Evidence::default(), now);
-        let refused = judgment.refused.into_iter().find(|(address, _)| *address == recipient);
-        match judgment.granted.into_iter().find(|grant| *grant.recipient() == recipient) {
+        let judgment = trust::judge_report(
+            &opened,
+            speaks_for,
+            &snapshot.anchors,
+            &Evidence::default(),
+            now,
+        );
+        let refused = judgment
+            .refused
+            .into_iter()
+            .find(|(address, _)| *address == recipient);
+        match judgment
+            .granted
+            .into_iter()
+            .find(|grant| *grant.recipient() == recipient)
+        {
             Some(grant) => Ok(grant),
             None => Err(refused.map_or(
-                (Reason::RevocationUnknown, "the report's signer could not be judged now".to_owned()),
+                (
+                    Reason::RevocationUnknown,
+                    "the report's signer could not be judged now".to_owned(),
+                ),
                 |(_, why)| (why.reason, why.detail),
             )),
         }
@@ -550,9 +716,20 @@ async fn judge_report(
     Ok(gateway.compute(work).await.unwrap_or_else(crashed))
 }
 
-fn speaks_for(snapshot: &Snapshot, opened: &Opened, recipient: &Address, tracked: &Address) -> bool {
-    let profile = snapshot.anchors.of(recipient).map_or(trust::Profile::V1_3, |domain| domain.profile);
-    opened.signers().iter().any(|signer| trust::binds(&signer.certificate, tracked, profile))
+fn speaks_for(
+    snapshot: &Snapshot,
+    opened: &Opened,
+    recipient: &Address,
+    tracked: &Address,
+) -> bool {
+    let profile = snapshot
+        .anchors
+        .of(recipient)
+        .map_or(trust::Profile::V1_3, |domain| domain.profile);
+    opened
+        .signers()
+        .iter()
+        .any(|signer| trust::binds(&signer.certificate, tracked, profile))
 }
 
 type Settlements = Vec<(answers::Tracked, Report)>;
@@ -576,7 +753,9 @@ async fn read_report(
     let mut legs = answers::legs_of(&gateway.store, grant.recipient(), &original).await?;
     legs.retain(|tracked| speaks_for(snapshot, opened, grant.recipient(), &tracked.leg.recipient));
     let legs = answers::meant(legs, &report);
-    let receipt = legs.iter().any(|leg| notify::settle(&leg.leg, &report) == notify::Settlement::PassOn);
+    let receipt = legs
+        .iter()
+        .any(|leg| notify::settle(&leg.leg, &report) == notify::Settlement::PassOn);
     let settlements = legs.into_iter().map(|leg| (leg, report.clone())).collect();
     if !receipt {
         return Ok((Next::Settled(grant), settlements));
@@ -596,14 +775,26 @@ async fn clear_dsn(
     lease: Lease,
 ) -> Result<(), StoreError> {
     let body = accepted.body().clone();
-    let report = gateway.compute(move || notify::parse_report(&body)).await.and_then(Result::ok);
-    let token = report.as_ref().and_then(|report| report.envelope_id.clone());
+    let report = gateway
+        .compute(move || notify::parse_report(&body))
+        .await
+        .and_then(Result::ok);
+    let token = report
+        .as_ref()
+        .and_then(|report| report.envelope_id.clone());
     let legs = match &token {
         Some(token) => answers::legs_by_token(&gateway.store, token).await?,
         None => Vec::new(),
     };
-    let (id, tenant, recipients) = (accepted.envelope().id, accepted.tenant().to_owned(), recipients(accepted));
-    let (waits, post) = (gateway.config.limits.dispatched_wait, gateway.post(snapshot));
+    let (id, tenant, recipients) = (
+        accepted.envelope().id,
+        accepted.tenant().to_owned(),
+        recipients(accepted),
+    );
+    let (waits, post) = (
+        gateway.config.limits.dispatched_wait,
+        gateway.post(snapshot),
+    );
     let notices = gateway
         .store
         .write("notify::clear_dsn", move |tx| {
@@ -614,23 +805,34 @@ async fn clear_dsn(
                 let mut notices = Vec::new();
                 if let Some(report) = report {
                     for leg in answers::meant(legs, &report) {
-                        notices.extend(answers::commit_report(tx, &leg, &report, id, waits, &post).await?);
+                        notices.extend(
+                            answers::commit_report(tx, &leg, &report, id, waits, &post).await?,
+                        );
                     }
                 }
-                let change = Change { state: LegState::Settled, reason: None, detail: "a clear DSN" };
+                let change = Change {
+                    state: LegState::Settled,
+                    reason: None,
+                    detail: "a clear DSN",
+                };
                 for recipient in &recipients {
-                    legs::set_state(tx, id, recipient, &[LegState::Accepted], change.clone()).await?;
+                    legs::set_state(tx, id, recipient, &[LegState::Accepted], change.clone())
+                        .await?;
                 }
                 if notices.is_empty() {
                     let detail = "a clear DSN without our token: a hint only".to_owned();
-                    let event = Event::ReportIgnored { reason: Reason::UnmatchedReport, detail };
+                    let event = Event::ReportIgnored {
+                        reason: Reason::UnmatchedReport,
+                        detail,
+                    };
                     tx.record(Entry::message(&tenant, id, event));
                 }
                 Ok(notices)
             })
         })
         .await?;
-    notices.into_iter().for_each(|lease| gateway.spawn_job(lease));
+    notices
+        .into_iter()
+        .for_each(|lease| gateway.spawn_job(lease));
     Ok(())
 }
-

@@ -10,8 +10,8 @@ use crate::envelope::{Address, Envelope, ListenerKind, Peer, Recipient, ReturnPa
 use crate::journal::{Event, Reason};
 use crate::notify::sql as answers;
 use crate::queue::Lease;
-use crate::relay::sql::{self as relaying, Result4, Trail};
 use crate::relay::Outcome;
+use crate::relay::sql::{self as relaying, Result4, Trail};
 use crate::seal::{self, SealError, Sealed, Suite};
 use crate::serve::{Gateway, Snapshot};
 use crate::spool::{self, Start};
@@ -22,23 +22,47 @@ use crate::trust::{self, Certificate, Evidence, RecipientJudgment, TrustedRecipi
 ///
 /// # Errors
 /// [`StoreError`]: nothing is lost, the lease runs out and the job is taken up again.
-pub async fn send(gateway: &Arc<Gateway>, lease: Lease, waiting: Option<Waiting>) -> Result<(), StoreError> {
+pub async fn send(
+    gateway: &Arc<Gateway>,
+    lease: Lease,
+    waiting: Option<Waiting>,
+) -> Result<(), StoreError> {
     let waiting = match waiting {
         Some(waiting) => waiting,
-        None => draft::load(&gateway.store, lease.job().message, &lease.job().destination).await?,
+        None => {
+            draft::load(
+                &gateway.store,
+                lease.job().message,
+                &lease.job().destination,
+            )
+            .await?
+        }
     };
     if waiting.draft.to.is_empty() {
         return gateway.drop_job(lease).await;
     }
     let snapshot = gateway.snapshot().await;
-    let mut attempt = Attempt { trail: Trail::new(), results: Vec::new() };
+    let mut attempt = Attempt {
+        trail: Trail::new(),
+        results: Vec::new(),
+    };
     let trusted = attempt.find_trusted(gateway, &snapshot, &waiting).await;
-    if !trusted.is_empty() {
-        if let Some(sealed) = attempt.seal(gateway, &snapshot, &waiting.draft, trusted).await {
-            return attempt.relay(gateway, &snapshot, lease, waiting.draft, sealed).await;
+    let sealed = match trusted.is_empty() {
+        true => None,
+        false => {
+            attempt
+                .seal(gateway, &snapshot, &waiting.draft, trusted)
+                .await
         }
+    };
+    if let Some(sealed) = sealed {
+        return attempt
+            .relay(gateway, &snapshot, lease, waiting.draft, sealed)
+            .await;
     }
-    attempt.settle(gateway, &snapshot, lease, waiting.draft, String::new()).await
+    attempt
+        .settle(gateway, &snapshot, lease, waiting.draft, String::new())
+        .await
 }
 
 /// What one attempt has come to so far.
@@ -64,23 +88,25 @@ impl Attempt {
     ) -> Vec<TrustedRecipient> {
         let mut trusted = Vec::new();
         for recipient in &waiting.draft.to {
-            let certificates = match discover(gateway, snapshot, recipient, waiting.hint.as_deref()).await {
-                Found::Certificates(certificates, event) => {
-                    self.trail.push((Some(recipient.clone()), event));
-                    certificates
-                }
-                Found::Nothing(reason, detail) => {
-                    self.fail(recipient, reason, detail);
-                    continue;
-                }
-                Found::Later(reason, detail) => {
-                    self.later(recipient, reason, detail);
-                    continue;
-                }
-            };
+            let certificates =
+                match discover(gateway, snapshot, recipient, waiting.hint.as_deref()).await {
+                    Found::Certificates(certificates, event) => {
+                        self.trail.push((Some(recipient.clone()), event));
+                        certificates
+                    }
+                    Found::Nothing(reason, detail) => {
+                        self.fail(recipient, reason, detail);
+                        continue;
+                    }
+                    Found::Later(reason, detail) => {
+                        self.later(recipient, reason, detail);
+                        continue;
+                    }
+                };
             match judge(gateway, snapshot, &waiting.draft, recipient, certificates).await {
                 RecipientJudgment::Trusted(recipient) => {
-                    self.trail.push((Some(recipient.address().clone()), trusted_event(&recipient)));
+                    self.trail
+                        .push((Some(recipient.address().clone()), trusted_event(&recipient)));
                     trusted.push(recipient);
                 }
                 // B-020: distrust found at send time is told at once.
@@ -103,10 +129,15 @@ impl Attempt {
     ) -> Option<Sealed> {
         let recipients: Vec<Address> = trusted.iter().map(|to| to.address().clone()).collect();
         let profile = profile_of(snapshot, &draft.from);
-        let Some(identity) = snapshot.keys.signer(&draft.from, profile, gateway.world.now()) else {
+        let Some(identity) = snapshot
+            .keys
+            .signer(&draft.from, profile, gateway.world.now())
+        else {
             // never sign with an expired, revoked or mismatched certificate.
             let detail = format!("no valid signing certificate for {}", draft.from.domain());
-            recipients.iter().for_each(|to| self.fail(to, Reason::NoIdentity, detail.clone()));
+            recipients
+                .iter()
+                .for_each(|to| self.fail(to, Reason::NoIdentity, detail.clone()));
             return None;
         };
         let suite = Suite::default();
@@ -131,16 +162,22 @@ impl Attempt {
                 Some(sealed)
             }
             Some(Err(SealError::Unfit { reason, detail })) => {
-                recipients.iter().for_each(|to| self.fail(to, reason, detail.clone()));
+                recipients
+                    .iter()
+                    .for_each(|to| self.fail(to, reason, detail.clone()));
                 None
             }
             Some(Err(SealError::Body(detail))) => {
-                recipients.iter().for_each(|to| self.later(to, Reason::HopUnavailable, detail.clone()));
+                recipients
+                    .iter()
+                    .for_each(|to| self.later(to, Reason::HopUnavailable, detail.clone()));
                 None
             }
             None => {
                 let detail = "sealing crashed; see the log";
-                recipients.iter().for_each(|to| self.later(to, Reason::HopUnavailable, detail.to_owned()));
+                recipients
+                    .iter()
+                    .for_each(|to| self.later(to, Reason::HopUnavailable, detail.to_owned()));
                 None
             }
         }
@@ -157,14 +194,17 @@ impl Attempt {
     ) -> Result<(), StoreError> {
         let domain = lease.job().destination.clone();
         if snapshot.directory.domain(&domain).is_some() {
-            return self.hand_over(gateway, snapshot, lease, draft, sealed).await;
+            return self
+                .hand_over(gateway, snapshot, lease, draft, sealed)
+                .await;
         }
         let token = TrackingId::new(&gateway.world).to_string();
         let envid = (draft.kind == DraftKind::Message).then_some(token.as_str());
         for (recipient, outcome) in gateway.relay.relay(&sealed, &domain, envid).await {
             match outcome {
                 Outcome::Relayed { host, tls, reply } => {
-                    self.results.push((recipient, Result4::Relayed { host, tls, reply }));
+                    self.results
+                        .push((recipient, Result4::Relayed { host, tls, reply }));
                 }
                 Outcome::Later { reason, detail } => self.later(&recipient, reason, detail),
                 Outcome::Refused { reason, detail } => self.fail(&recipient, reason, detail),
@@ -185,19 +225,33 @@ impl Attempt {
         let envelope = envelope_of(gateway, &sealed);
         for recipient in sealed.recipients() {
             let message = envelope.id.to_string();
-            self.results.push((recipient.clone(), Result4::HandedOver { message }));
+            self.results
+                .push((recipient.clone(), Result4::HandedOver { message }));
         }
         let tenant = snapshot
             .directory
             .domain(&lease.job().destination)
-            .map_or_else(|| lease.job().tenant.clone(), |domain| domain.tenant.clone());
-        let (body, next, post) = (sealed.body().clone(), gateway.next_attempt(&lease), gateway.post(snapshot));
+            .map_or_else(
+                || lease.job().tenant.clone(),
+                |domain| domain.tenant.clone(),
+            );
+        let (body, next, post) = (
+            sealed.body().clone(),
+            gateway.next_attempt(&lease),
+            gateway.post(snapshot),
+        );
         let (trail, results) = (self.trail, self.results);
         let notices = gateway
             .store
             .write("relay::hand_over", move |tx| {
                 Box::pin(async move {
-                    let commit = relaying::Commit { draft: &draft, token: "", trail, results, next };
+                    let commit = relaying::Commit {
+                        draft: &draft,
+                        token: "",
+                        trail,
+                        results,
+                        next,
+                    };
                     let notices = relaying::commit(tx, lease, commit, &post).await?;
                     if notices.is_some() {
                         spool::insert(tx, &envelope, &tenant, &body, Start::Queued).await?;
@@ -206,7 +260,10 @@ impl Attempt {
                 })
             })
             .await?;
-        notices.into_iter().flatten().for_each(|lease| gateway.spawn_job(lease));
+        notices
+            .into_iter()
+            .flatten()
+            .for_each(|lease| gateway.spawn_job(lease));
         Ok(())
     }
 
@@ -225,21 +282,32 @@ impl Attempt {
             .store
             .write("relay::commit", move |tx| {
                 Box::pin(async move {
-                    let commit = relaying::Commit { draft: &draft, token: &token, trail, results, next };
+                    let commit = relaying::Commit {
+                        draft: &draft,
+                        token: &token,
+                        trail,
+                        results,
+                        next,
+                    };
                     relaying::commit(tx, lease, commit, &post).await
                 })
             })
             .await?;
-        notices.into_iter().flatten().for_each(|lease| gateway.spawn_job(lease));
+        notices
+            .into_iter()
+            .flatten()
+            .for_each(|lease| gateway.spawn_job(lease));
         Ok(())
     }
 
     fn fail(&mut self, recipient: &Address, reason: Reason, detail: String) {
-        self.results.push((recipient.clone(), Result4::Failed { reason, detail }));
+        self.results
+            .push((recipient.clone(), Result4::Failed { reason, detail }));
     }
 
     fn later(&mut self, recipient: &Address, reason: Reason, detail: String) {
-        self.results.push((recipient.clone(), Result4::Later { reason, detail }));
+        self.results
+            .push((recipient.clone(), Result4::Later { reason, detail }));
     }
 }
 
@@ -256,7 +324,11 @@ async fn discover(
     match gateway.resolver.discover(recipient).await {
         Ok(found) => {
             let (source, count) = (found.source.word(), found.certificates.len());
-            let event = Event::Discovered { source, name: found.name, certificates: count };
+            let event = Event::Discovered {
+                source,
+                name: found.name,
+                certificates: count,
+            };
             Found::Certificates(found.certificates, event)
         }
         Err(DiscoverError::NoAnswer(detail)) => Found::Later(Reason::DiscoveryUnavailable, detail),
@@ -275,18 +347,27 @@ async fn discover(
 }
 
 fn local(snapshot: &Snapshot, recipient: &Address) -> Found {
-    let identities = snapshot.keys.for_recipient(recipient, profile_of(snapshot, recipient));
+    let identities = snapshot
+        .keys
+        .for_recipient(recipient, profile_of(snapshot, recipient));
     let certificates: Vec<_> = identities
         .iter()
         .filter(|identity| identity.state == crate::certs::IdentityState::Active)
         .map(|identity| Arc::clone(&identity.certificate))
         .collect();
     if certificates.is_empty() {
-        let detail = format!("{} is ours but has no active certificate", recipient.domain());
+        let detail = format!(
+            "{} is ours but has no active certificate",
+            recipient.domain()
+        );
         return Found::Nothing(Reason::NoCertificate, detail);
     }
     let name = recipient.domain().to_owned();
-    let event = Event::Discovered { source: "local", name, certificates: certificates.len() };
+    let event = Event::Discovered {
+        source: "local",
+        name,
+        certificates: certificates.len(),
+    };
     Found::Certificates(certificates, event)
 }
 
@@ -302,12 +383,23 @@ async fn judge(
     let now = gateway.world.now();
     gateway
         .compute(move || {
-            trust::judge_recipient(&recipient, &found, &from, is_report, &snapshot.anchors, &Evidence::default(), now)
+            trust::judge_recipient(
+                &recipient,
+                &found,
+                &from,
+                is_report,
+                &snapshot.anchors,
+                &Evidence::default(),
+                now,
+            )
         })
         .await
         .unwrap_or_else(|| {
             let detail = "judging the certificate crashed; see the log".to_owned();
-            RecipientJudgment::Refused(trust::Distrust { reason: Reason::Malformed, detail })
+            RecipientJudgment::Refused(trust::Distrust {
+                reason: Reason::Malformed,
+                detail,
+            })
         })
 }
 
@@ -320,7 +412,10 @@ fn trusted_event(recipient: &TrustedRecipient) -> Event {
 }
 
 fn profile_of(snapshot: &Snapshot, address: &Address) -> trust::Profile {
-    snapshot.anchors.of(address).map_or(trust::Profile::V1_3, |domain| domain.profile)
+    snapshot
+        .anchors
+        .of(address)
+        .map_or(trust::Profile::V1_3, |domain| domain.profile)
 }
 
 /// What SMTP would have said, had it been asked.
@@ -335,7 +430,12 @@ fn envelope_of(gateway: &Gateway, sealed: &Sealed) -> Envelope {
             tls: None,
         },
         return_path: ReturnPath::To(sealed.from().clone()),
-        recipients: sealed.recipients().iter().cloned().map(Recipient::plain).collect(),
+        recipients: sealed
+            .recipients()
+            .iter()
+            .cloned()
+            .map(Recipient::plain)
+            .collect(),
         envid: None,
         ret: None,
         body: None,
@@ -361,7 +461,9 @@ pub async fn answer_overdue(gateway: &Arc<Gateway>) -> Result<(), StoreError> {
                 Box::pin(async move { answers::commit_overdue(tx, &tracked, &post).await })
             })
             .await?;
-        notice.into_iter().for_each(|lease| gateway.spawn_job(lease));
+        notice
+            .into_iter()
+            .for_each(|lease| gateway.spawn_job(lease));
     }
     Ok(())
 }

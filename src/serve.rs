@@ -70,15 +70,32 @@ impl Gateway {
     /// Two lines for the operator.
     pub async fn open(config: Config, world: World) -> Result<Arc<Self>, String> {
         let key = KeyEncryptionKey::read(&config.kek_file).map_err(|error| error.to_string())?;
-        let paths = Paths { database: config.database.clone(), blobs: config.blobs.clone() };
-        let store =
-            Store::open(&paths, &config.hostname, key, world.clone()).await.map_err(|error| error.to_string())?;
-        let settings = ResolverSettings { servers: config.dns_servers.clone() };
+        let paths = Paths {
+            database: config.database.clone(),
+            blobs: config.blobs.clone(),
+        };
+        let store = Store::open(&paths, &config.hostname, key, world.clone())
+            .await
+            .map_err(|error| error.to_string())?;
+        let settings = ResolverSettings {
+            servers: config.dns_servers.clone(),
+        };
         let resolver = Resolver::new(&settings, world.clone())?;
         let tls = ClientContext::new(config.tls_ca_file.as_deref())?;
         let hostname = config.hostname.clone();
-        let edge = Edge::new(world.clone(), resolver.clone(), hostname.clone(), tls.clone());
-        let relay = Relay::new(world.clone(), resolver.clone(), hostname, config.relay_port, tls);
+        let edge = Edge::new(
+            world.clone(),
+            resolver.clone(),
+            hostname.clone(),
+            tls.clone(),
+        );
+        let relay = Relay::new(
+            world.clone(),
+            resolver.clone(),
+            hostname,
+            config.relay_port,
+            tls,
+        );
         let gateway = Arc::new(Self {
             world,
             store,
@@ -97,16 +114,21 @@ impl Gateway {
 
     /// The snapshot as of now: a change that was committed before this call is in it.
     pub async fn snapshot(&self) -> Arc<Snapshot> {
-        if self.latest().epoch != self.store.epoch() {
-            if let Err(error) = self.reload().await {
-                self.complain("serve::snapshot", &error.to_string());
-            }
+        if self.latest().epoch != self.store.epoch()
+            && let Err(error) = self.reload().await
+        {
+            self.complain("serve::snapshot", &error.to_string());
         }
         self.latest()
     }
 
     fn latest(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.snapshot.read().unwrap_or_else(std::sync::PoisonError::into_inner))
+        Arc::clone(
+            &self
+                .snapshot
+                .read()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        )
     }
 
     /// Reads trust, directory and keys anew, if the store has changed since.
@@ -128,7 +150,10 @@ impl Gateway {
         for alarm in snapshot.keys.alarms(self.world.now()) {
             tracing::warn!(domain = %alarm.domain, "{}", alarm.text);
         }
-        *self.snapshot.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(snapshot);
+        *self
+            .snapshot
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::new(snapshot);
         Ok(())
     }
 
@@ -150,13 +175,21 @@ impl Gateway {
 
     /// What writing a notice needs.
     pub fn post(&self, snapshot: &Snapshot) -> Post {
-        Post { directory: Arc::clone(&snapshot.directory), hostname: self.config.hostname.clone() }
+        Post {
+            directory: Arc::clone(&snapshot.directory),
+            hostname: self.config.hostname.clone(),
+        }
     }
 
     /// When this job is tried again; None if its life is over by then.
     pub fn next_attempt(&self, lease: &Lease) -> Option<Timestamp> {
         let [jitter] = self.world.random::<1>();
-        queue::next_attempt(lease.attempt(), self.world.now(), lease.job().expires_at, jitter)
+        queue::next_attempt(
+            lease.attempt(),
+            self.world.now(),
+            lease.job().expires_at,
+            jitter,
+        )
     }
 
     /// Ends a job that has nothing left to do.
@@ -165,7 +198,9 @@ impl Gateway {
     /// [`StoreError`].
     pub async fn drop_job(&self, lease: Lease) -> Result<(), StoreError> {
         self.store
-            .write("queue::drop_job", move |tx| Box::pin(async move { jobs::done(tx, lease).await }))
+            .write("queue::drop_job", move |tx| {
+                Box::pin(async move { jobs::done(tx, lease).await })
+            })
             .await
             .map(|_| ())
     }
@@ -176,7 +211,12 @@ impl Gateway {
     }
 
     /// Works on a freshly accepted message.
-    fn spawn_receive(self: &Arc<Self>, accepted: Accepted, lease: Lease, permit: OwnedSemaphorePermit) {
+    fn spawn_receive(
+        self: &Arc<Self>,
+        accepted: Accepted,
+        lease: Lease,
+        permit: OwnedSemaphorePermit,
+    ) {
         let gateway = Arc::clone(self);
         tokio::spawn(async move {
             let done = inbound::receive(&gateway, accepted, lease).await;
@@ -254,7 +294,11 @@ impl Gateway {
             let busy = !leases.is_empty();
             leases.into_iter().for_each(|lease| self.spawn_job(lease));
             // With all hands busy, look again soon; with nothing due, when something will be.
-            let wait = if busy || free == 0 { Duration::from_millis(50) } else { self.until_next_job().await };
+            let wait = if busy || free == 0 {
+                Duration::from_millis(50)
+            } else {
+                self.until_next_job().await
+            };
             tokio::select! {
                 () = woken.notified() => {}
                 () = self.world.sleep(wait) => {}
@@ -266,7 +310,9 @@ impl Gateway {
     async fn until_next_job(&self) -> Duration {
         let longest = Duration::from_secs(30);
         match jobs::next_due(&self.store).await {
-            Ok(Some(due)) => due.since(self.world.now()).clamp(Duration::from_millis(10), longest),
+            Ok(Some(due)) => due
+                .since(self.world.now())
+                .clamp(Duration::from_millis(10), longest),
             _ => longest,
         }
     }
@@ -278,7 +324,9 @@ impl Gateway {
             self.note(done);
             let longest = Duration::from_secs(5);
             let wait = match answers::next_overdue(&self.store).await {
-                Ok(Some(due)) => due.since(self.world.now()).clamp(Duration::from_millis(100), longest),
+                Ok(Some(due)) => due
+                    .since(self.world.now())
+                    .clamp(Duration::from_millis(100), longest),
                 _ => longest,
             };
             tokio::select! {
@@ -326,7 +374,11 @@ pub struct Running {
 ///
 /// # Errors
 /// As [`run`].
-pub async fn start(config: Config, world: World, stop: watch::Receiver<bool>) -> Result<Running, String> {
+pub async fn start(
+    config: Config,
+    world: World,
+    stop: watch::Receiver<bool>,
+) -> Result<Running, String> {
     let gateway = Gateway::open(config, world).await?;
     let tls = server_context(&gateway.config)?;
     let node = Node {
@@ -348,25 +400,42 @@ pub async fn start(config: Config, world: World, stop: watch::Receiver<bool>) ->
             )
         })?;
         ports.push(port.local().map_err(|error| error.to_string())?);
-        let listener = Listener { port, kind: wanted.kind, tls: wanted.tls };
-        tasks.push(tokio::spawn(listener::serve(node.clone(), listener, stop.clone())));
+        let listener = Listener {
+            port,
+            kind: wanted.kind,
+            tls: wanted.tls,
+        };
+        tasks.push(tokio::spawn(listener::serve(
+            node.clone(),
+            listener,
+            stop.clone(),
+        )));
     }
     let facts = Arc::new(gateway.config.clone());
     let handle = admin::Handle::new(gateway.store.clone(), facts, Some(gateway.resolver.clone()));
     let (socket, health) = (gateway.config.admin_socket.clone(), gateway.config.health);
     tasks.push(admin::serve_socket(handle.clone(), socket, stop.clone()).await?);
     tasks.push(admin::serve_health(handle, health, stop.clone()).await?);
-    tasks.push(tokio::spawn(Arc::clone(&gateway).drive_snapshots(stop.clone())));
+    tasks.push(tokio::spawn(
+        Arc::clone(&gateway).drive_snapshots(stop.clone()),
+    ));
     tasks.push(tokio::spawn(Arc::clone(&gateway).drive_queue(stop.clone())));
     tasks.push(tokio::spawn(Arc::clone(&gateway).drive_answers(stop)));
     announce(&gateway, &ports).await?;
-    Ok(Running { gateway, ports, tasks })
+    Ok(Running {
+        gateway,
+        ports,
+        tasks,
+    })
 }
 
 async fn announce(gateway: &Gateway, ports: &[std::net::SocketAddr]) -> Result<(), String> {
     let openssl = openssl_version();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), %openssl, ?ports, "carepost is ready");
-    let event = Event::Started { version: env!("CARGO_PKG_VERSION"), openssl };
+    let event = Event::Started {
+        version: env!("CARGO_PKG_VERSION"),
+        openssl,
+    };
     gateway
         .store
         .write("serve::announce", move |tx| {
@@ -399,7 +468,10 @@ impl Running {
                     let _ended = task.await;
                 }
                 // Every piece of work holds a permit.
-                let _all = gateway.room.acquire_many(u32::try_from(WORK_MAX).unwrap_or(u32::MAX)).await;
+                let _all = gateway
+                    .room
+                    .acquire_many(u32::try_from(WORK_MAX).unwrap_or(u32::MAX))
+                    .await;
             })
             .await;
         if drained.is_err() {
@@ -410,7 +482,11 @@ impl Running {
 }
 
 fn server_context(config: &Config) -> Result<Option<ServerContext>, String> {
-    if config.listeners.iter().all(|listener| listener.tls == ListenerTls::Off) {
+    if config
+        .listeners
+        .iter()
+        .all(|listener| listener.tls == ListenerTls::Off)
+    {
         return Ok(None);
     }
     let load = |certificate: &Path, key: &Path| ServerContext::load(certificate, key);
@@ -425,15 +501,25 @@ impl Gate for Door {
         Arc::clone(&self.0.latest().directory)
     }
 
-    fn authenticate<'a>(&'a self, name: &'a str, password: &'a str) -> BoxFuture<'a, Result<Option<String>, ()>> {
+    fn authenticate<'a>(
+        &'a self,
+        name: &'a str,
+        password: &'a str,
+    ) -> BoxFuture<'a, Result<Option<String>, ()>> {
         Box::pin(async move {
-            directory::verify_password(&self.0.store, name, password).await.map_err(|error| {
-                self.0.complain("serve::authenticate", &error.to_string());
-            })
+            directory::verify_password(&self.0.store, name, password)
+                .await
+                .map_err(|error| {
+                    self.0.complain("serve::authenticate", &error.to_string());
+                })
         })
     }
 
-    fn accept(&self, envelope: Envelope, body: Body) -> BoxFuture<'_, Result<Receipt, AcceptError>> {
+    fn accept(
+        &self,
+        envelope: Envelope,
+        body: Body,
+    ) -> BoxFuture<'_, Result<Receipt, AcceptError>> {
         match envelope.listener {
             ListenerKind::Relay => Box::pin(self.relayed(envelope, body)),
             ListenerKind::Submission => Box::pin(self.submitted(envelope, body)),
@@ -452,9 +538,15 @@ impl Door {
             .map_or_else(|| "default".to_owned(), |domain| domain.tenant.clone());
         // With all hands busy the message waits in the queue: durable, and out of memory.
         let permit = Arc::clone(&gateway.room).try_acquire_owned().ok();
-        let start = if permit.is_some() { Start::Now } else { Start::Queued };
+        let start = if permit.is_some() {
+            Start::Now
+        } else {
+            Start::Queued
+        };
         let (receipt, accepted, lease) =
-            spool::accept(&gateway.store, envelope, tenant, body, start).await.map_err(AcceptError::Spool)?;
+            spool::accept(&gateway.store, envelope, tenant, body, start)
+                .await
+                .map_err(AcceptError::Spool)?;
         if let (Some(lease), Some(permit)) = (lease, permit) {
             gateway.spawn_receive(accepted, lease, permit);
         }
@@ -465,10 +557,19 @@ impl Door {
         let gateway = &self.0;
         let directory = self.directory();
         let account = envelope.account.clone().unwrap_or_default();
-        let tenant = directory.tenant_of_account(&account).unwrap_or("default").to_owned();
+        let tenant = directory
+            .tenant_of_account(&account)
+            .unwrap_or("default")
+            .to_owned();
         let (gateway_, envelope_) = (Arc::clone(gateway), envelope.clone());
         let prepared = tokio::task::spawn_blocking(move || {
-            prepare::prepare(&envelope_, &body, &directory, gateway_.store.bodies(), &gateway_.world)
+            prepare::prepare(
+                &envelope_,
+                &body,
+                &directory,
+                gateway_.store.bodies(),
+                &gateway_.world,
+            )
         })
         .await
         .map_err(|_| later("preparing the message crashed"))?;
@@ -476,11 +577,20 @@ impl Door {
             prepare::Refusal::Rule { enhanced, text } => AcceptError::Refused { enhanced, text },
             prepare::Refusal::Body(error) => AcceptError::Spool(SpoolError::Store(error.into())),
         })?;
-        let waits = draft::Waits { processed: gateway.config.limits.processed_wait };
+        let waits = draft::Waits {
+            processed: gateway.config.limits.processed_wait,
+        };
         let prepare::Prepared { draft, digest } = prepared;
-        let stored = draft::submit(&gateway.store, envelope, tenant, draft.clone(), digest, waits)
-            .await
-            .map_err(|error| AcceptError::Spool(error.into()))?;
+        let stored = draft::submit(
+            &gateway.store,
+            envelope,
+            tenant,
+            draft.clone(),
+            digest,
+            waits,
+        )
+        .await
+        .map_err(|error| AcceptError::Spool(error.into()))?;
         match stored {
             Submitted::New(stored, leases) => {
                 for lease in leases {
@@ -500,12 +610,29 @@ impl Door {
 
 fn narrowed(draft: &Draft, lease: &Lease) -> Waiting {
     let domain = &lease.job().destination;
-    let to = draft.to.iter().filter(|to| to.domain() == domain).cloned().collect();
-    Waiting { draft: Draft { to, ..draft.clone() }, hint: None }
+    let to = draft
+        .to
+        .iter()
+        .filter(|to| to.domain() == domain)
+        .cloned()
+        .collect();
+    Waiting {
+        draft: Draft {
+            to,
+            ..draft.clone()
+        },
+        hint: None,
+    }
 }
 
 fn later(what: &'static str) -> AcceptError {
-    AcceptError::Spool(SpoolError::Store(StoreError::Row { name: "serve::submitted", what: what.to_owned() }))
+    AcceptError::Spool(SpoolError::Store(StoreError::Row {
+        name: "serve::submitted",
+        what: what.to_owned(),
+    }))
 }
 
-const _: () = assert!(limits::LEASE.as_secs() > DRAIN.as_secs(), "a lease outlives a stop");
+const _: () = assert!(
+    limits::LEASE.as_secs() > DRAIN.as_secs(),
+    "a lease outlives a stop"
+);

@@ -63,8 +63,16 @@ impl Accepted {
 
     /// The one way back from the store: for a job that is taken up after a restart or a full house.
     pub fn restore(row: AcceptedRow) -> Self {
-        let AcceptedRow { envelope, tenant, body } = row;
-        Self { envelope, tenant, body }
+        let AcceptedRow {
+            envelope,
+            tenant,
+            body,
+        } = row;
+        Self {
+            envelope,
+            tenant,
+            body,
+        }
     }
 }
 
@@ -104,18 +112,30 @@ pub async fn accept(
     body: Body,
     start: Start,
 ) -> Result<(Receipt, Accepted, Option<Lease>), SpoolError> {
-    let accepted = Accepted { envelope: envelope.clone(), tenant: tenant.clone(), body: body.clone() };
+    let accepted = Accepted {
+        envelope: envelope.clone(),
+        tenant: tenant.clone(),
+        body: body.clone(),
+    };
     let lease = store
         .write("spool::accept", move |tx| {
             Box::pin(async move { insert(tx, &envelope, &tenant, &body, start).await })
         })
         .await?;
-    Ok((Receipt { message: accepted.envelope.id }, accepted, lease))
+    Ok((
+        Receipt {
+            message: accepted.envelope.id,
+        },
+        accepted,
+        lease,
+    ))
 }
 
 /// The receipt for a submission that `draft` wrote in its own T1.
 pub(crate) fn receipt_for(stored: &crate::draft::Stored) -> Receipt {
-    Receipt { message: stored.message() }
+    Receipt {
+        message: stored.message(),
+    }
 }
 
 /// The rows of T1, inside any transaction (T4 hands mail for a domain of ours over with it).
@@ -134,7 +154,14 @@ pub async fn insert(
     for recipient in &envelope.recipients {
         insert_leg(tx, envelope, tenant, recipient).await?;
     }
-    let job = Job::new(tenant, JobKind::Open, envelope.id, tx.now(), limits::DUPLICATE_WINDOW, tx.world());
+    let job = Job::new(
+        tenant,
+        JobKind::Open,
+        envelope.id,
+        tx.now(),
+        limits::DUPLICATE_WINDOW,
+        tx.world(),
+    );
     let lease = match start {
         Start::Now => Some(jobs::put_leased(tx, job).await?),
         Start::Queued => {
@@ -144,7 +171,11 @@ pub async fn insert(
             None
         }
     };
-    tx.record(Entry::message(tenant, envelope.id, accepted_event(envelope, body)));
+    tx.record(Entry::message(
+        tenant,
+        envelope.id,
+        accepted_event(envelope, body),
+    ));
     Ok(lease)
 }
 
@@ -260,22 +291,47 @@ pub async fn load(store: &Store, message: TrackingId) -> Result<AcceptedRow, Sto
             })
         })
         .await?;
-    let (tenant, listener, account, peer, helo, tls, return_path, envid, ret, body_type, body_id, at) = row;
-    let broken = |what: &str| StoreError::Row { name: "spool::load", what: format!("{message}: {what}") };
+    let (
+        tenant,
+        listener,
+        account,
+        peer,
+        helo,
+        tls,
+        return_path,
+        envid,
+        ret,
+        body_type,
+        body_id,
+        at,
+    ) = row;
+    let broken = |what: &str| StoreError::Row {
+        name: "spool::load",
+        what: format!("{message}: {what}"),
+    };
     let body_id = body_id.ok_or_else(|| broken("its body was purged"))?;
     let recipients = recipients
         .into_iter()
         .map(|(written, notify, orcpt)| {
             let address = Address::parse(&written).map_err(|_| broken("recipient"))?;
-            Ok(Recipient { address, notify, orcpt })
+            Ok(Recipient {
+                address,
+                notify,
+                orcpt,
+            })
         })
         .collect::<Result<Vec<_>, StoreError>>()?;
     let envelope = Envelope {
         id: message,
-        listener: listener.as_deref().and_then(ListenerKind::from_word).unwrap_or(ListenerKind::Relay),
+        listener: listener
+            .as_deref()
+            .and_then(ListenerKind::from_word)
+            .unwrap_or(ListenerKind::Relay),
         account,
         peer: Peer {
-            ip: peer.and_then(|ip| ip.parse().ok()).unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()),
+            ip: peer
+                .and_then(|ip| ip.parse().ok())
+                .unwrap_or(std::net::Ipv4Addr::LOCALHOST.into()),
             helo: helo.unwrap_or_default(),
             tls,
         },
@@ -289,5 +345,9 @@ pub async fn load(store: &Store, message: TrackingId) -> Result<AcceptedRow, Sto
         body: body_type,
         received_at: Timestamp(at),
     };
-    Ok(AcceptedRow { envelope, tenant, body: store.body(&body_id).await? })
+    Ok(AcceptedRow {
+        envelope,
+        tenant,
+        body: store.body(&body_id).await?,
+    })
 }

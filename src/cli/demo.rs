@@ -20,7 +20,11 @@ impl Demo {
     /// 0 for PASS, 1 for what failed.
     pub async fn run(self) -> Result<u8, Failure> {
         let print = |line: &str| super::out(&format!("{line}\n"));
-        let options = Options { keep: self.keep, serve: self.serve, print };
+        let options = Options {
+            keep: self.keep,
+            serve: self.serve,
+            print,
+        };
         match demo::run(options).await {
             Ok(true) => Ok(0),
             Ok(false) => Ok(1),

@@ -42,27 +42,53 @@ pub async fn commit(
     }
     let event = match attempt {
         Attempt::Delivered { detail } => {
-            let change = Change { state: LegState::Delivered, reason: None, detail: &detail };
+            let change = Change {
+                state: LegState::Delivered,
+                reason: None,
+                detail: &detail,
+            };
             legs::set_state(tx, message, recipient, &[LegState::Delivering], change).await?;
             Event::Delivered { route, detail }
         }
-        Attempt::Later { detail, next } => {
-            Event::DeliveryDeferred { route, attempt: tries, detail, next: next.rfc3339() }
-        }
+        Attempt::Later { detail, next } => Event::DeliveryDeferred {
+            route,
+            attempt: tries,
+            detail,
+            next: next.rfc3339(),
+        },
         Attempt::Never { reason, detail } => {
-            let change = Change { state: LegState::Undeliverable, reason: Some(reason), detail: &detail };
+            let change = Change {
+                state: LegState::Undeliverable,
+                reason: Some(reason),
+                detail: &detail,
+            };
             legs::set_state(tx, message, recipient, &[LegState::Delivering], change).await?;
             Event::Undeliverable { reason, detail }
         }
     };
     tx.record(Entry::leg(&tenant, message, recipient, event));
-    let Some((kind, draft, hint)) = report else { return Ok(Some(Vec::new())) };
-    let to = draft.to.first().map(ToString::to_string).unwrap_or_default();
-    let queued = Event::ReportQueued { kind, report: draft.id.to_string(), to };
+    let Some((kind, draft, hint)) = report else {
+        return Ok(Some(Vec::new()));
+    };
+    let to = draft
+        .to
+        .first()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let queued = Event::ReportQueued {
+        kind,
+        report: draft.id.to_string(),
+        to,
+    };
     tx.record(Entry::leg(&tenant, message, recipient, queued));
     let leases = draft::insert_report(tx, &tenant, &draft, message, hint.as_deref()).await?;
-    let waiting = || Waiting { draft: draft.clone(), hint: hint.clone() };
-    Ok(Some(leases.into_iter().map(|lease| (lease, waiting())).collect()))
+    let waiting = || Waiting {
+        draft: draft.clone(),
+        hint: hint.clone(),
+    };
+    Ok(Some(
+        leases.into_iter().map(|lease| (lease, waiting())).collect(),
+    ))
 }
 
 /// What a delivery job needs beyond its row, when it is taken up again.
@@ -85,8 +111,20 @@ pub struct Pending {
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn pending(store: &Store, message: TrackingId, recipient_key: &str) -> Result<Pending, StoreError> {
-    type Row = (String, String, i64, String, Option<String>, Option<String>, Option<String>);
+pub async fn pending(
+    store: &Store,
+    message: TrackingId,
+    recipient_key: &str,
+) -> Result<Pending, StoreError> {
+    type Row = (
+        String,
+        String,
+        i64,
+        String,
+        Option<String>,
+        Option<String>,
+        Option<String>,
+    );
     let (id, key) = (message.to_string(), recipient_key.to_owned());
     let row: Row = store
         .read("deliver::pending", move |conn| {

@@ -14,8 +14,6 @@ use mailin_embedded::{Handler, Response, response};
 /// One message as the clinic's mail server got it.
 #[derive(Clone, Debug)]
 pub struct Arrived {
-    /// RCPT TO.
-    pub to: Vec<String>,
     /// The octets of DATA.
     pub octets: Vec<u8>,
 }
@@ -37,9 +35,14 @@ impl MailServer {
         let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let mailbox = Arc::default();
-        let handler = Desk { mailbox: Arc::clone(&mailbox), to: Vec::new(), octets: Vec::new() };
+        let handler = Desk {
+            mailbox: Arc::clone(&mailbox),
+            octets: Vec::new(),
+        };
         let mut server = mailin_embedded::Server::new(handler);
-        server.with_name("mail.clinic-beta.test").with_tcp_listener(listener);
+        server
+            .with_name("mail.clinic-beta.test")
+            .with_tcp_listener(listener);
         std::thread::Builder::new()
             .name("clinic-mail-server".to_owned())
             .spawn(move || {
@@ -52,20 +55,27 @@ impl MailServer {
 
     /// What has arrived so far.
     pub fn arrived(&self) -> Vec<Arrived> {
-        self.mailbox.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.mailbox
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 }
 
 #[derive(Clone)]
 struct Desk {
     mailbox: Arc<Mutex<Vec<Arrived>>>,
-    to: Vec<String>,
     octets: Vec<u8>,
 }
 
 impl Handler for Desk {
-    fn data_start(&mut self, _domain: &str, _from: &str, _is8bit: bool, to: &[String]) -> Response {
-        self.to = to.to_vec();
+    fn data_start(
+        &mut self,
+        _domain: &str,
+        _from: &str,
+        _is8bit: bool,
+        _to: &[String],
+    ) -> Response {
         self.octets.clear();
         response::OK
     }
@@ -76,8 +86,13 @@ impl Handler for Desk {
     }
 
     fn data_end(&mut self) -> Response {
-        let arrived = Arrived { to: std::mem::take(&mut self.to), octets: std::mem::take(&mut self.octets) };
-        self.mailbox.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(arrived);
+        let arrived = Arrived {
+            octets: std::mem::take(&mut self.octets),
+        };
+        self.mailbox
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .push(arrived);
         response::OK
     }
 }
@@ -113,36 +128,50 @@ impl MailClient {
     /// What the gateway or `lettre` says.
     pub async fn send(&self, referral: &Referral<'_>) -> Result<String, String> {
         let message = compose(referral)?;
-        let sent = self.transport()?.send(message).await.map_err(|error| error.to_string())?;
+        let sent = self
+            .transport()?
+            .send(message)
+            .await
+            .map_err(|error| error.to_string())?;
         Ok(sent.message().collect::<Vec<_>>().join(" "))
     }
 
     fn transport(&self) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
-        let root = Certificate::from_pem(&self.server_certificate).map_err(|error| error.to_string())?;
+        let root =
+            Certificate::from_pem(&self.server_certificate).map_err(|error| error.to_string())?;
         let tls = TlsParameters::builder(self.server_name.clone())
             .add_root_certificate(root)
             .build()
             .map_err(|error| error.to_string())?;
-        Ok(AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(self.submission.ip().to_string())
-            .port(self.submission.port())
-            .tls(Tls::Required(tls))
-            .credentials(Credentials::new(self.login.clone(), self.password.clone()))
-            .build())
+        Ok(AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(
+            self.submission.ip().to_string(),
+        )
+        .port(self.submission.port())
+        .tls(Tls::Required(tls))
+        .credentials(Credentials::new(self.login.clone(), self.password.clone()))
+        .build())
     }
 }
 
 /// A mail client's message: text and C-CDA, delivery notification asked for (Delivery Notification IG §1.3).
 fn compose(referral: &Referral<'_>) -> Result<Message, String> {
     let xml = ContentType::parse("text/xml; charset=utf-8").map_err(|error| error.to_string())?;
-    let attachment = Attachment::new(referral.file_name.to_owned()).body(referral.ccda.to_vec(), xml);
-    let mailbox = |address: &str| address.parse().map_err(|error| format!("{address}: {error}"));
+    let attachment =
+        Attachment::new(referral.file_name.to_owned()).body(referral.ccda.to_vec(), xml);
+    let mailbox = |address: &str| {
+        address
+            .parse()
+            .map_err(|error| format!("{address}: {error}"))
+    };
     let mut message = Message::builder()
         .from(mailbox(referral.from)?)
         .to(mailbox(referral.to)?)
         .subject(referral.subject)
         .message_id(None)
         .multipart(
-            MultiPart::mixed().singlepart(SinglePart::plain(referral.text.to_owned())).singlepart(attachment),
+            MultiPart::mixed()
+                .singlepart(SinglePart::plain(referral.text.to_owned()))
+                .singlepart(attachment),
         )
         .map_err(|error| error.to_string())?;
     message.headers_mut().insert_raw(HeaderValue::new(

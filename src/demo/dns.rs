@@ -52,14 +52,19 @@ impl Dns {
         let mut server = Server::new(catalog);
         server.register_socket(udp);
         server.register_listener(tcp, Duration::from_secs(5), 64 * 1024);
-        Ok(Self { address, _server: server })
+        Ok(Self {
+            address,
+            _server: server,
+        })
     }
 }
 
 /// A UDP and a TCP socket on one port: the system picks it for UDP, and TCP may find it taken.
 async fn sockets() -> Result<(UdpSocket, TcpListener), String> {
     for _ in 0..20 {
-        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| error.to_string())?;
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .map_err(|error| error.to_string())?;
         let address = udp.local_addr().map_err(|error| error.to_string())?;
         if let Ok(tcp) = TcpListener::bind(address).await {
             return Ok((udp, tcp));
@@ -72,18 +77,38 @@ fn name(text: &str) -> Result<Name, String> {
     Name::from_ascii(format!("{text}.")).map_err(|error| format!("{text}: {error}"))
 }
 
-fn handler(origin: &Name, zone: &Zone) -> Result<InMemoryZoneHandler<TokioRuntimeProvider>, String> {
-    let mut handler = InMemoryZoneHandler::empty(origin.clone(), ZoneType::Primary, AxfrPolicy::Deny);
+fn handler(
+    origin: &Name,
+    zone: &Zone,
+) -> Result<InMemoryZoneHandler<TokioRuntimeProvider>, String> {
+    let mut handler =
+        InMemoryZoneHandler::empty(origin.clone(), ZoneType::Primary, AxfrPolicy::Deny);
     let host = name(&zone.mail_host)?;
     let mut add = |owner: &Name, data: RData| {
         handler.upsert_mut(Record::from_rdata(owner.clone(), TTL_S, data), 0);
     };
-    add(origin, RData::SOA(SOA::new(host.clone(), host.clone(), 1, 3600, 600, 86_400, 60)));
+    add(
+        origin,
+        RData::SOA(SOA::new(
+            host.clone(),
+            host.clone(),
+            1,
+            3600,
+            600,
+            86_400,
+            60,
+        )),
+    );
     add(origin, RData::MX(MX::new(10, host.clone())));
     add(&host, RData::A(A::new(127, 0, 0, 1)));
     if let Some(certificate) = &zone.certificate {
         // RFC 4398 §2: PKIX; key tag and algorithm 0 say "not given".
-        let cert = CERT::new(CertType::PKIX, 0, Algorithm::Reserved(0), certificate.clone());
+        let cert = CERT::new(
+            CertType::PKIX,
+            0,
+            Algorithm::Reserved(0),
+            certificate.clone(),
+        );
         add(origin, RData::CERT(cert));
     }
     Ok(handler)

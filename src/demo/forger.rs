@@ -15,7 +15,8 @@ use crate::envelope::{Address, MessageId, TrackingId};
 use crate::seal::{self, Suite};
 use crate::store::Bodies;
 use crate::trust::{
-    AnchorSet, Anchors, Certificate, DomainTrust, Evidence, Profile, RecipientJudgment, judge_recipient,
+    AnchorSet, Anchors, Certificate, DomainTrust, Evidence, Profile, RecipientJudgment,
+    judge_recipient,
 };
 use crate::world::World;
 
@@ -53,7 +54,9 @@ pub async fn send(
         to: vec![to.clone()],
         message_id: message_id.clone(),
         asked: false,
-        body: bodies.of(text.as_bytes()).map_err(|error| error.to_string())?,
+        body: bodies
+            .of(text.as_bytes())
+            .map_err(|error| error.to_string())?,
     };
     let identity = Arc::new(Identity {
         certificate: parse(&forgery.signer.certificate)?,
@@ -63,8 +66,15 @@ pub async fn send(
         state: IdentityState::Active,
     });
     let recipient = judged(forgery, &from, &to, world)?;
-    let sealed = seal::seal(&draft, &[recipient], &identity, Suite::default(), bodies, world)
-        .map_err(|error| error.to_string())?;
+    let sealed = seal::seal(
+        &draft,
+        &[recipient],
+        &identity,
+        Suite::default(),
+        bodies,
+        world,
+    )
+    .map_err(|error| error.to_string())?;
     let mut octets = Vec::new();
     let mut reader = sealed.body().reader().map_err(|error| error.to_string())?;
     std::io::Read::read_to_end(&mut reader, &mut octets).map_err(|error| error.to_string())?;
@@ -91,14 +101,26 @@ fn judged(
     let evidence = Evidence::default();
     match judge_recipient(to, &found, from, false, &anchors, &evidence, world.now()) {
         RecipientJudgment::Trusted(recipient) => Ok(recipient),
-        other => Err(format!("the demo's forger cannot encrypt for its victim: {other:?}")),
+        other => Err(format!(
+            "the demo's forger cannot encrypt for its victim: {other:?}"
+        )),
     }
 }
 
-async fn submit(from: &Address, to: &Address, octets: &[u8], port: SocketAddr) -> Result<(), String> {
-    let mailbox = |address: &Address| address.written().parse().map_err(|error| format!("{address}: {error}"));
-    let envelope =
-        SmtpEnvelope::new(Some(mailbox(from)?), vec![mailbox(to)?]).map_err(|error| error.to_string())?;
+async fn submit(
+    from: &Address,
+    to: &Address,
+    octets: &[u8],
+    port: SocketAddr,
+) -> Result<(), String> {
+    let mailbox = |address: &Address| {
+        address
+            .written()
+            .parse()
+            .map_err(|error| format!("{address}: {error}"))
+    };
+    let envelope = SmtpEnvelope::new(Some(mailbox(from)?), vec![mailbox(to)?])
+        .map_err(|error| error.to_string())?;
     AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(port.ip().to_string())
         .port(port.port())
         .build()

@@ -38,7 +38,6 @@ pub struct Pki {
 
 /// One gateway that runs.
 pub struct Site {
-    pub side: Side,
     pub dir: PathBuf,
     pub pki: Pki,
     pub running: Running,
@@ -68,7 +67,11 @@ impl Ports {
             Err(error) => Err(error.to_string()),
         });
         let mut next = || ports.next().unwrap_or_else(|| Err("no port".to_owned()));
-        Ok(Self { relay: next()?, submission: next()?, health: next()? })
+        Ok(Self {
+            relay: next()?,
+            submission: next()?,
+            health: next()?,
+        })
     }
 }
 
@@ -87,7 +90,11 @@ pub fn make_pki(world: &World, name: &str, domain: &str) -> Result<Pki, String> 
     };
     let failed = |error: crate::crypto::CryptoError| format!("making certificates: {error}");
     let key = issue::make_key(KeyKind::Rsa(2_048)).map_err(failed)?;
-    let ca_template = template(format!("{name} demo CA"), Purpose::Ca { path_len: Some(0) }, None);
+    let ca_template = template(
+        format!("{name} demo CA"),
+        Purpose::Ca { path_len: Some(0) },
+        None,
+    );
     let ca = issue::issue(world, &ca_template, &key, None).map_err(failed)?;
     let leaf = make_leaf(world, domain, Some(&ca), None)?;
     Ok(Pki { ca, leaf })
@@ -106,7 +113,10 @@ pub fn make_leaf(
     let failed = |error: crate::crypto::CryptoError| format!("making certificates: {error}");
     let template = Template {
         common_name: domain.to_owned(),
-        purpose: Purpose::Direct { address: None, domain: Some(domain.to_owned()) },
+        purpose: Purpose::Direct {
+            address: None,
+            domain: Some(domain.to_owned()),
+        },
         not_before: world.now().minus(Duration::from_secs(3_600)),
         not_after: world.now().plus(Duration::from_secs(30 * 86_400)),
         crl_url: None,
@@ -133,25 +143,54 @@ pub struct Plan<'a> {
 ///
 /// # Errors
 /// Two lines for the operator.
-pub async fn start(world: &World, plan: Plan<'_>, stop: watch::Receiver<bool>) -> Result<Site, String> {
-    let Plan { side, dir, pki, ports, dns, relay_port, partner_ca } = plan;
+pub async fn start(
+    world: &World,
+    plan: Plan<'_>,
+    stop: watch::Receiver<bool>,
+) -> Result<Site, String> {
+    let Plan {
+        side,
+        dir,
+        pki,
+        ports,
+        dns,
+        relay_port,
+        partner_ca,
+    } = plan;
     let dir = dir.join(side.name);
     write_folder(world, &dir, side, ports, dns, relay_port)?;
     let config = config::load(&dir.join("carepost.toml")).map_err(|error| error.to_string())?;
     let running = serve::start(config, world.clone(), stop).await?;
     let store = &running.gateway.store;
     let told = |error: crate::store::StoreError| error.to_string();
-    directory::add_domain(store, Actor::Carepost, side.domain, Profile::V1_3).await.map_err(told)?;
+    directory::add_domain(store, Actor::Carepost, side.domain, Profile::V1_3)
+        .await
+        .map_err(told)?;
     let file = KeyFile {
         key: pki.leaf.key.clone(),
         certificate: pki.leaf.certificate.clone(),
         chain: vec![pki.ca.certificate.clone()],
     };
-    certs::add_identity(store, Actor::Carepost, &file).await.map_err(|error| error.to_string())?;
-    bundles::add_anchor(store, Actor::Carepost, partner_ca, Some("partner"), "default", "both")
+    certs::add_identity(store, Actor::Carepost, &file)
         .await
         .map_err(|error| error.to_string())?;
-    Ok(Site { side, dir, pki, running, submission: ports.submission, relay: ports.relay })
+    bundles::add_anchor(
+        store,
+        Actor::Carepost,
+        partner_ca,
+        Some("partner"),
+        "default",
+        "both",
+    )
+    .await
+    .map_err(|error| error.to_string())?;
+    Ok(Site {
+        dir,
+        pki,
+        running,
+        submission: ports.submission,
+        relay: ports.relay,
+    })
 }
 
 fn write_folder(
@@ -162,13 +201,16 @@ fn write_folder(
     dns: SocketAddr,
     relay_port: u16,
 ) -> Result<(), String> {
-    let told = |error: std::io::Error| format!("{}: {error}\n  do: choose another folder", dir.display());
+    let told =
+        |error: std::io::Error| format!("{}: {error}\n  do: choose another folder", dir.display());
     std::fs::create_dir_all(dir).map_err(told)?;
     KeyEncryptionKey::write_new(&dir.join("kek"), world).map_err(|error| error.to_string())?;
     let key = issue::make_key(KeyKind::P256).map_err(|error| error.to_string())?;
     let template = Template {
         common_name: side.hostname.to_owned(),
-        purpose: Purpose::Server { names: vec![side.hostname.to_owned()] },
+        purpose: Purpose::Server {
+            names: vec![side.hostname.to_owned()],
+        },
         not_before: world.now().minus(Duration::from_secs(3_600)),
         not_after: world.now().plus(Duration::from_secs(30 * 86_400)),
         crl_url: None,
@@ -176,9 +218,17 @@ fn write_folder(
     };
     let server = issue::issue(world, &template, &key, None).map_err(|error| error.to_string())?;
     let pem = issue::pem_key(&server.key).map_err(|error| error.to_string())?;
-    std::fs::write(dir.join("tls.crt"), issue::pem_certificate(&server.certificate)).map_err(told)?;
+    std::fs::write(
+        dir.join("tls.crt"),
+        issue::pem_certificate(&server.certificate),
+    )
+    .map_err(told)?;
     std::fs::write(dir.join("tls.key"), &*pem).map_err(told)?;
-    std::fs::write(dir.join("carepost.toml"), configuration(side, ports, dns, relay_port)).map_err(told)
+    std::fs::write(
+        dir.join("carepost.toml"),
+        configuration(side, ports, dns, relay_port),
+    )
+    .map_err(told)
 }
 
 fn configuration(side: Side, ports: Ports, dns: SocketAddr, relay_port: u16) -> String {
@@ -205,7 +255,12 @@ impl Site {
     ///
     /// # Errors
     /// Two lines for the operator.
-    pub async fn add_address(&self, address: &str, route: &Destination, holder: &str) -> Result<(), String> {
+    pub async fn add_address(
+        &self,
+        address: &str,
+        route: &Destination,
+        holder: &str,
+    ) -> Result<(), String> {
         let address = Address::parse(address).map_err(|error| error.to_string())?;
         let store = &self.running.gateway.store;
         directory::set_address(store, Actor::Carepost, &address, route, Some(holder), None)

@@ -26,14 +26,23 @@ use gateways::{Plan, Ports, Side, Site};
 use tap::Tap;
 use watch::Watcher;
 
-const ALPHA: Side = Side { name: "alpha", domain: "direct.alpha.test", hostname: "gw.direct.alpha.test" };
-const BETA: Side = Side { name: "beta", domain: "direct.beta.test", hostname: "gw.direct.beta.test" };
+const ALPHA: Side = Side {
+    name: "alpha",
+    domain: "direct.alpha.test",
+    hostname: "gw.direct.alpha.test",
+};
+const BETA: Side = Side {
+    name: "beta",
+    domain: "direct.beta.test",
+    hostname: "gw.direct.beta.test",
+};
 /// Who is trusted by nobody here.
 const GAMMA: &str = "direct.gamma.test";
 const SENDER: &str = "dr.alvarez@direct.alpha.test";
 const RECIPIENT: &str = "dr.baker@direct.beta.test";
 const SUBJECT: &str = "Referral: Marisol Sampleton, chest tightness";
-const TEXT: &str = "Dear Dr. Baker,\n\nplease see Mrs. Sampleton, referral note attached.\n\nInes Alvarez, MD\n";
+const TEXT: &str =
+    "Dear Dr. Baker,\n\nplease see Mrs. Sampleton, referral note attached.\n\nInes Alvarez, MD\n";
 const CCDA: &[u8] = include_bytes!("ccda.xml");
 const FILE_NAME: &str = "referral-note.xml";
 /// The longest that any step may take; the whole demo takes a second or two.
@@ -92,11 +101,15 @@ fn folder(options: &Options, world: &World) -> Result<(PathBuf, Option<Scratch>)
     if let Some(keep) = &options.keep {
         if keep.join(ALPHA.name).exists() {
             let keep = keep.display();
-            return Err(format!("{keep} holds an earlier demo\n  do: remove it, or give another --keep folder"));
+            return Err(format!(
+                "{keep} holds an earlier demo\n  do: remove it, or give another --keep folder"
+            ));
         }
         std::fs::create_dir_all(keep).map_err(|error| format!("{}: {error}", keep.display()))?;
         // Absolute, so that the printed commands work from anywhere.
-        let keep = keep.canonicalize().map_err(|error| format!("{}: {error}", keep.display()))?;
+        let keep = keep
+            .canonicalize()
+            .map_err(|error| format!("{}: {error}", keep.display()))?;
         return Ok((keep, None));
     }
     let name = format!("carepost-demo-{}", crate::envelope::TrackingId::new(world));
@@ -133,7 +146,9 @@ impl Demo {
     ) -> Result<Self, String> {
         let print = options.print;
         let started = world.monotonic();
-        print("carepost demo: a referral from Alpha Family Practice to Beta Cardiology, over loopback only\n");
+        print(
+            "carepost demo: a referral from Alpha Family Practice to Beta Cardiology, over loopback only\n",
+        );
         let alpha_pki = gateways::make_pki(world, "Alpha", ALPHA.domain)?;
         let beta_pki = gateways::make_pki(world, "Beta", BETA.domain)?;
         let zone = |side: Side, certificate: &[u8]| Zone {
@@ -141,13 +156,18 @@ impl Demo {
             mail_host: side.hostname.to_owned(),
             certificate: Some(certificate.to_vec()),
         };
-        let dns =
-            Dns::start(&[zone(ALPHA, &alpha_pki.leaf.certificate), zone(BETA, &beta_pki.leaf.certificate)])
-                .await?;
+        let dns = Dns::start(&[
+            zone(ALPHA, &alpha_pki.leaf.certificate),
+            zone(BETA, &beta_pki.leaf.certificate),
+        ])
+        .await?;
         let (alpha_ports, beta_ports) = (Ports::pick()?, Ports::pick()?);
         let (onward, onward_port) = tap(world, beta_ports).await?;
         let (back, back_port) = tap(world, alpha_ports).await?;
-        let (alpha_ca, beta_ca) = (alpha_pki.ca.certificate.clone(), beta_pki.ca.certificate.clone());
+        let (alpha_ca, beta_ca) = (
+            alpha_pki.ca.certificate.clone(),
+            beta_pki.ca.certificate.clone(),
+        );
         let plan = |side, pki, ports, relay_port, partner_ca| Plan {
             side,
             dir: &dir,
@@ -193,16 +213,35 @@ impl Demo {
         let delivered = self.until_alpha("answered").await;
         self.check(delivered, "the sender got one final answer: delivered");
         let arrived = self.clinic.arrived();
-        let copy = arrived.first().map(|copy| copy.octets.clone()).unwrap_or_default();
-        self.check(arrived.len() == 1, "the clinic's mail server got exactly one copy");
+        let copy = arrived
+            .first()
+            .map(|copy| copy.octets.clone())
+            .unwrap_or_default();
+        self.check(
+            arrived.len() == 1,
+            "the clinic's mail server got exactly one copy",
+        );
         self.check(
             attachment(&copy).is_some_and(|octets| sha256(&octets) == sha256(CCDA)),
             "the C-CDA arrived with the SHA-256 it was sent with",
         );
-        self.check(self.alpha_events.saw("report-received", "processed"), "alpha was told `processed`");
-        self.check(self.alpha_events.saw("report-received", "dispatched"), "alpha was told `dispatched`");
-        let clear: [&[u8]; 4] = [SUBJECT.as_bytes(), b"Sampleton", b"Dear Dr. Baker", b"ClinicalDocument"];
-        let silent = !clear.iter().any(|text| self.onward.saw(text) || self.back.saw(text));
+        self.check(
+            self.alpha_events.saw("report-received", "processed"),
+            "alpha was told `processed`",
+        );
+        self.check(
+            self.alpha_events.saw("report-received", "dispatched"),
+            "alpha was told `dispatched`",
+        );
+        let clear: [&[u8]; 4] = [
+            SUBJECT.as_bytes(),
+            b"Sampleton",
+            b"Dear Dr. Baker",
+            b"ClinicalDocument",
+        ];
+        let silent = !clear
+            .iter()
+            .any(|text| self.onward.saw(text) || self.back.saw(text));
         let octets = self.onward.octets() + self.back.octets();
         self.check(
             silent && octets > CCDA.len(),
@@ -214,7 +253,8 @@ impl Demo {
     async fn untrusted_sender(&mut self) -> Result<(), String> {
         self.title("2. Refused: a sender whose CA nobody here trusts");
         let gamma = gateways::make_pki(&self.world, "Gamma", GAMMA)?;
-        self.forge("dr.mallory@direct.gamma.test", &gamma.leaf).await?;
+        self.forge("dr.mallory@direct.gamma.test", &gamma.leaf)
+            .await?;
         self.refused("refused", "no-path").await;
         Ok(())
     }
@@ -226,12 +266,17 @@ impl Demo {
         self.send("Referral, second").await?;
         self.refused("unopenable", "").await;
         self.check(self.onward.fired(), "the tap did change one character");
-        self.check(self.back.connections() == reports, "no connection was made back to the sender");
+        self.check(
+            self.back.connections() == reports,
+            "no connection was made back to the sender",
+        );
         Ok(())
     }
 
     async fn copied_key_identifier(&mut self) -> Result<(), String> {
-        self.title("4. Refused: a self-made certificate that copies the anchor's subjectKeyIdentifier");
+        self.title(
+            "4. Refused: a self-made certificate that copies the anchor's subjectKeyIdentifier",
+        );
         let anchor = crate::trust::Certificate::parse(&self.alpha.pki.ca.certificate)
             .map_err(|error| error.to_string())?;
         let ski = anchor.subject_key_id().map(<[u8]>::to_vec);
@@ -253,7 +298,11 @@ impl Demo {
         self.client.send(&referral).await
     }
 
-    async fn forge(&mut self, from: &str, signer: &crate::crypto::issue::Issued) -> Result<(), String> {
+    async fn forge(
+        &mut self,
+        from: &str,
+        signer: &crate::crypto::issue::Issued,
+    ) -> Result<(), String> {
         let forgery = Forgery {
             from,
             to: RECIPIENT,
@@ -276,7 +325,10 @@ impl Demo {
         self.world.sleep(SILENCE).await;
         self.drain();
         let quiet = self.beta_events.reports() == said && self.clinic.arrived().len() == copies;
-        self.check(quiet, "nothing was delivered; no MDN, no DSN, no word to the sender");
+        self.check(
+            quiet,
+            "nothing was delivered; no MDN, no DSN, no word to the sender",
+        );
     }
 
     async fn until_alpha(&mut self, event: &str) -> bool {
@@ -329,7 +381,10 @@ impl Demo {
 
     fn check(&mut self, holds: bool, claim: &str) {
         self.checks += 1;
-        (self.print)(&format!("  {} {claim}", if holds { "[ok]  " } else { "[FAIL]" }));
+        (self.print)(&format!(
+            "  {} {claim}",
+            if holds { "[ok]  " } else { "[FAIL]" }
+        ));
         if !holds {
             self.failures.push(claim.to_owned());
         }
@@ -341,8 +396,14 @@ impl Demo {
             (self.print)(&format!("\nPASS  {} checks in {elapsed:.1} s", self.checks));
             return true;
         }
-        (self.print)(&format!("\nFAIL  {} of {} checks in {elapsed:.1} s:", self.failures.len(), self.checks));
-        self.failures.iter().for_each(|failure| (self.print)(&format!("  - {failure}")));
+        (self.print)(&format!(
+            "\nFAIL  {} of {} checks in {elapsed:.1} s:",
+            self.failures.len(),
+            self.checks
+        ));
+        self.failures
+            .iter()
+            .for_each(|failure| (self.print)(&format!("  - {failure}")));
         false
     }
 
@@ -381,7 +442,9 @@ async fn tap(world: &World, to: Ports) -> Result<(Arc<Tap>, u16), String> {
 /// The two doctors: where their mail goes, and the sender's login.
 async fn people(alpha: &Site, beta: &Site, clinic: &MailServer) -> Result<MailClient, String> {
     let maildir = Destination::Maildir(alpha.dir.join("maildir"));
-    alpha.add_address(SENDER, &maildir, "Ines Alvarez, MD").await?;
+    alpha
+        .add_address(SENDER, &maildir, "Ines Alvarez, MD")
+        .await?;
     let edge = Destination::Smtp {
         host: clinic.address.ip().to_string(),
         port: clinic.address.port(),
@@ -416,8 +479,15 @@ fn attachment(message: &[u8]) -> Option<Vec<u8>> {
     let mut parts = Multipart::new(source, content_type.boundary().ok()?);
     while let Some(mut part) = parts.next_part().ok()? {
         let header = Header::read(&mut part).ok()?;
-        let named = header.disposition().ok().flatten().is_some_and(|found| found.filename() == Some(FILE_NAME));
-        let encoding = header.transfer_encoding().ok()?.unwrap_or(TransferEncoding::Identity);
+        let named = header
+            .disposition()
+            .ok()
+            .flatten()
+            .is_some_and(|found| found.filename() == Some(FILE_NAME));
+        let encoding = header
+            .transfer_encoding()
+            .ok()?
+            .unwrap_or(TransferEncoding::Identity);
         let mut octets = Vec::new();
         encoding.decode(part).read_to_end(&mut octets).ok()?;
         if named {

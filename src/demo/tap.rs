@@ -31,7 +31,9 @@ impl Tap {
         tokio::spawn(async move {
             while let Ok(near) = port.accept().await {
                 shared.connections.fetch_add(1, Ordering::SeqCst);
-                let Ok(far) = world.connect(to, crate::limits::CONNECT_TIMEOUT).await else { continue };
+                let Ok(far) = world.connect(to, crate::limits::CONNECT_TIMEOUT).await else {
+                    continue;
+                };
                 let (near_in, near_out) = split(near);
                 let (far_in, far_out) = split(far);
                 tokio::spawn(pass(Arc::clone(&shared), Way::Onward, near_in, far_out));
@@ -53,13 +55,19 @@ impl Tap {
 
     /// Whether these octets went by in either direction.
     pub fn saw(&self, octets: &[u8]) -> bool {
-        let seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let seen = self
+            .seen
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         memchr::memmem::find(&seen, octets).is_some()
     }
 
     /// Octets that went by.
     pub fn octets(&self) -> usize {
-        self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner).len()
+        self.seen
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .len()
     }
 
     /// Connections so far.
@@ -68,7 +76,10 @@ impl Tap {
     }
 
     fn remember(&self, octets: &[u8]) {
-        let mut seen = self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut seen = self
+            .seen
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if seen.len() + octets.len() <= REMEMBERED_MAX {
             seen.extend_from_slice(octets);
         }
@@ -91,7 +102,12 @@ enum Way {
     Back,
 }
 
-async fn pass(tap: Arc<Tap>, way: Way, mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
+async fn pass(
+    tap: Arc<Tap>,
+    way: Way,
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+) {
     let mut chunk = vec![0; crate::limits::FRAME];
     while let Ok(got) = from.read(&mut chunk).await {
         if got == 0 {
@@ -115,13 +131,17 @@ fn middle_of_a_base64_line(octets: &[u8]) -> Option<usize> {
     let mut starts = Vec::new();
     let mut start = 0;
     for end in memchr::memchr_iter(b'\n', octets) {
-        let line = octets[start..end].strip_suffix(b"\r").unwrap_or(&octets[start..end]);
+        let line = octets[start..end]
+            .strip_suffix(b"\r")
+            .unwrap_or(&octets[start..end]);
         if line.len() == BASE64_LINE && line.iter().all(is_base64) {
             starts.push(start);
         }
         start = end + 1;
     }
-    starts.get(starts.len() / 2).map(|start| start + BASE64_LINE / 2)
+    starts
+        .get(starts.len() / 2)
+        .map(|start| start + BASE64_LINE / 2)
 }
 
 #[cfg(test)]

@@ -28,7 +28,11 @@ pub struct Watcher {
 impl Watcher {
     /// Starts with what happens from now on.
     pub fn new(side: &'static str, store: &Store) -> Self {
-        Self { side, events: store.events(), seen: Vec::new() }
+        Self {
+            side,
+            events: store.events(),
+            seen: Vec::new(),
+        }
     }
 
     /// What happened since the last call.
@@ -39,7 +43,11 @@ impl Watcher {
             let (name, facts) = entry.event.row();
             let value = serde_json::from_str(&facts).unwrap_or_default();
             let sentence = timeline::sentence(&name, &value);
-            lines.push(Line { at: *at, side: self.side, text: format!("{name:<18} {sentence}") });
+            lines.push(Line {
+                at: *at,
+                side: self.side,
+                text: format!("{name:<18} {sentence}"),
+            });
             self.seen.push((name, facts));
         }
         lines
@@ -52,7 +60,10 @@ impl Watcher {
 
     /// How many such events were seen.
     pub fn count(&self, event: &str, word: &str) -> usize {
-        self.seen.iter().filter(|(name, facts)| name == event && facts.contains(word)).count()
+        self.seen
+            .iter()
+            .filter(|(name, facts)| name == event && facts.contains(word))
+            .count()
     }
 
     /// How many reports were queued: words to a sender.

@@ -31,7 +31,9 @@ impl DraftKind {
 
     /// Reads [`DraftKind::word`] back.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Message, Self::Mdn].into_iter().find(|kind| kind.word() == word)
+        [Self::Message, Self::Mdn]
+            .into_iter()
+            .find(|kind| kind.word() == word)
     }
 }
 
@@ -109,7 +111,11 @@ pub async fn submit(
                 let due = tx.now().plus(waits.processed);
                 let answer_due = (draft.kind == DraftKind::Message).then_some(due);
                 let leases = insert_legs_and_jobs(tx, &tenant, &draft, answer_due).await?;
-                tx.record(Entry::message(&tenant, draft.id, spool::accepted_event(&envelope, &draft.body)));
+                tx.record(Entry::message(
+                    &tenant,
+                    draft.id,
+                    spool::accepted_event(&envelope, &draft.body),
+                ));
                 Ok(Submitted::New(Stored { message: draft.id }, leases))
             })
         })
@@ -117,7 +123,11 @@ pub async fn submit(
 }
 
 /// None if the id is free (and now taken by this draft).
-async fn claim_message_id(tx: &mut Tx, draft: &Draft, digest: [u8; 32]) -> Result<Option<Submitted>, StoreError> {
+async fn claim_message_id(
+    tx: &mut Tx,
+    draft: &Draft,
+    digest: [u8; 32],
+) -> Result<Option<Submitted>, StoreError> {
     let now = tx.now();
     let digest = crate::crypto::hex(&digest);
     let taken: Option<(String,)> = sqlx::query_as(
@@ -139,13 +149,14 @@ async fn claim_message_id(tx: &mut Tx, draft: &Draft, digest: [u8; 32]) -> Resul
     if taken.is_some() {
         return Ok(None);
     }
-    let (known_digest, tracking): (String, String) =
-        sqlx::query_as("SELECT digest, tracking_id FROM submitted WHERE sender_key = $1 AND message_id = $2")
-            .bind(draft.from.key())
-            .bind(draft.message_id.as_str())
-            .fetch_one(tx.conn())
-            .await
-            .named("draft::claim_message_id")?;
+    let (known_digest, tracking): (String, String) = sqlx::query_as(
+        "SELECT digest, tracking_id FROM submitted WHERE sender_key = $1 AND message_id = $2",
+    )
+    .bind(draft.from.key())
+    .bind(draft.message_id.as_str())
+    .fetch_one(tx.conn())
+    .await
+    .named("draft::claim_message_id")?;
     let known = tracking.parse::<TrackingId>();
     Ok(Some(match known {
         Ok(message) if known_digest == digest => Submitted::Again(Stored { message }),
@@ -275,7 +286,13 @@ pub struct Waiting {
     pub hint: Option<Vec<u8>>,
 }
 
-type DraftRow = (String, Option<String>, Option<String>, Option<Vec<u8>>, Option<String>);
+type DraftRow = (
+    String,
+    Option<String>,
+    Option<String>,
+    Option<Vec<u8>>,
+    Option<String>,
+);
 
 /// Reads a draft back. `to` may be empty: everyone was answered, or cancelled.
 ///
@@ -286,26 +303,33 @@ pub async fn load(store: &Store, message: TrackingId, domain: &str) -> Result<Wa
     let (row, legs) = store
         .read("draft::load", move |conn| {
             Box::pin(async move {
-                let row: DraftRow =
-                    sqlx::query_as("SELECT kind, message_id, sender, hint, body_id FROM message WHERE id = $1")
-                        .bind(&id)
-                        .fetch_one(&mut *conn)
-                        .await
-                        .named("draft::load")?;
-                let legs: Vec<(String, i64)> =
-                    sqlx::query_as("SELECT recipient, asked FROM leg WHERE message_id = $1 AND state = $2")
-                        .bind(&id)
-                        .bind(LegState::Queued.word())
-                        .fetch_all(&mut *conn)
-                        .await
-                        .named("draft::load")?;
+                let row: DraftRow = sqlx::query_as(
+                    "SELECT kind, message_id, sender, hint, body_id FROM message WHERE id = $1",
+                )
+                .bind(&id)
+                .fetch_one(&mut *conn)
+                .await
+                .named("draft::load")?;
+                let legs: Vec<(String, i64)> = sqlx::query_as(
+                    "SELECT recipient, asked FROM leg WHERE message_id = $1 AND state = $2",
+                )
+                .bind(&id)
+                .bind(LegState::Queued.word())
+                .fetch_all(&mut *conn)
+                .await
+                .named("draft::load")?;
                 Ok((row, legs))
             })
         })
         .await?;
-    let broken = |what: &str| StoreError::Row { name: "draft::load", what: format!("{message}: {what}") };
+    let broken = |what: &str| StoreError::Row {
+        name: "draft::load",
+        what: format!("{message}: {what}"),
+    };
     let (kind, message_id, sender, hint, body_id) = row;
-    let body = store.body(&body_id.ok_or_else(|| broken("its body was purged"))?).await?;
+    let body = store
+        .body(&body_id.ok_or_else(|| broken("its body was purged"))?)
+        .await?;
     let mut to = Vec::new();
     for (written, _) in &legs {
         let address = Address::parse(written).map_err(|_| broken("recipient"))?;
@@ -316,9 +340,13 @@ pub async fn load(store: &Store, message: TrackingId, domain: &str) -> Result<Wa
     let draft = Draft {
         id: message,
         kind: DraftKind::from_word(&kind).ok_or_else(|| broken("kind"))?,
-        from: sender.and_then(|text| Address::parse(&text).ok()).ok_or_else(|| broken("sender"))?,
+        from: sender
+            .and_then(|text| Address::parse(&text).ok())
+            .ok_or_else(|| broken("sender"))?,
         to,
-        message_id: message_id.and_then(|id| MessageId::parse(&id)).ok_or_else(|| broken("message id"))?,
+        message_id: message_id
+            .and_then(|id| MessageId::parse(&id))
+            .ok_or_else(|| broken("message id"))?,
         asked: legs.iter().any(|(_, asked)| *asked != 0),
         body,
     };

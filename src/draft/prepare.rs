@@ -26,7 +26,10 @@ pub struct Prepared {
 #[derive(Debug)]
 pub enum Refusal {
     /// A rule: 550 with this enhanced code (RFC 3463) and sentence.
-    Rule { enhanced: &'static str, text: String },
+    Rule {
+        enhanced: &'static str,
+        text: String,
+    },
     /// The disk.
     Body(BodyError),
 }
@@ -39,12 +42,18 @@ impl From<BodyError> for Refusal {
 
 impl From<MimeError> for Refusal {
     fn from(error: MimeError) -> Self {
-        rule("5.6.0", &format!("the message's header cannot be used: {error}"))
+        rule(
+            "5.6.0",
+            &format!("the message's header cannot be used: {error}"),
+        )
     }
 }
 
 fn rule(enhanced: &'static str, text: &str) -> Refusal {
-    Refusal::Rule { enhanced, text: text.to_owned() }
+    Refusal::Rule {
+        enhanced,
+        text: text.to_owned(),
+    }
 }
 
 /// Checks and prepares. Reads and writes bodies: runs off the reactor.
@@ -73,7 +82,11 @@ pub fn prepare(
     };
     let mut digest = Digest::new(DigestAlgorithm::Sha256);
     let body = rewrite(&header, reader, &message_id, bodies, world, &mut digest)?;
-    let to: Vec<Address> = envelope.recipients.iter().map(|to| to.address.clone()).collect();
+    let to: Vec<Address> = envelope
+        .recipients
+        .iter()
+        .map(|to| to.address.clone())
+        .collect();
     let mut keys: Vec<&str> = to.iter().map(Address::key).collect();
     keys.sort_unstable();
     digest.update(keys.join(",").as_bytes());
@@ -97,7 +110,10 @@ fn sender(header: &Header, envelope: &Envelope, directory: &Directory) -> Result
     let acting = one_address(header, "Sender")?;
     for address in [Some(&from), acting.as_ref()].into_iter().flatten() {
         if !directory.may_send_as(account, address) {
-            return Err(rule("5.7.1", &format!("this login may not send as {address}")));
+            return Err(rule(
+                "5.7.1",
+                &format!("this login may not send as {address}"),
+            ));
         }
     }
     let fits = envelope
@@ -105,16 +121,24 @@ fn sender(header: &Header, envelope: &Envelope, directory: &Directory) -> Result
         .address()
         .is_none_or(|path| *path == from || acting.as_ref() == Some(path));
     if !fits {
-        return Err(rule("5.7.1", "the SMTP sender is neither From nor Sender of the message"));
+        return Err(rule(
+            "5.7.1",
+            "the SMTP sender is neither From nor Sender of the message",
+        ));
     }
     Ok(from)
 }
 
 fn one_address(header: &Header, name: &str) -> Result<Option<Address>, Refusal> {
-    let Some(field) = header.at_most_one(name)? else { return Ok(None) };
+    let Some(field) = header.at_most_one(name)? else {
+        return Ok(None);
+    };
     match mime::mailboxes(&field.value())?.only() {
         Some(address) => Ok(Some(address.clone())),
-        None => Err(rule("5.6.0", &format!("{name} must hold exactly one address"))),
+        None => Err(rule(
+            "5.6.0",
+            &format!("{name} must hold exactly one address"),
+        )),
     }
 }
 
@@ -124,7 +148,11 @@ fn check_recipients(header: &Header, envelope: &Envelope) -> Result<(), Refusal>
     for field in header.all("To").chain(header.all("Cc")) {
         named.extend(mime::mailboxes(&field.value())?.addresses);
     }
-    match envelope.recipients.iter().find(|to| !named.contains(&to.address)) {
+    match envelope
+        .recipients
+        .iter()
+        .find(|to| !named.contains(&to.address))
+    {
         None => Ok(()),
         Some(blind) => Err(rule(
             "5.7.1",

@@ -102,7 +102,9 @@ impl Answer {
 
     /// Reads [`Answer::word`] back.
     pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Delivered, Self::Failed].into_iter().find(|answer| answer.word() == word)
+        [Self::Delivered, Self::Failed]
+            .into_iter()
+            .find(|answer| answer.word() == word)
     }
 }
 

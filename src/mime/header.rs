@@ -48,7 +48,8 @@ impl<'h> Field<'h> {
         self.raw
     }
 
-    /// The value, unfolded (RFC 5322 §2.2.3) and trimmed. Octets that are no UTF-8 become U+FFFD, which no address holds.
+    /// The value, unfolded (RFC 5322 §2.2.3) and trimmed. Octets that are no UTF-8 become U+FFFD, which
+    /// no address holds.
     pub fn value(&self) -> String {
         let unfolded: Vec<u8> = self
             .value
@@ -76,7 +77,8 @@ impl Header {
             if content.is_empty() {
                 return Ok(header);
             }
-            // Readers disagree on whether a bare CR ends a line: none may slip a field past us (RFC 5322 §2.3).
+            // Readers disagree on whether a bare CR ends a line: none may slip a field past us
+            // (RFC 5322 §2.3).
             if memchr::memchr2(b'\r', 0, content).is_some() {
                 return Err(MimeError::Malformed("a bare CR or NUL in a header field"));
             }
@@ -204,7 +206,8 @@ pub(super) fn trim_line_end(line: &[u8]) -> &[u8] {
     content
 }
 
-/// Appends one line, its LF included; nothing at the end of the stream. `out` stays within [`HEADER_OCTETS_MAX`].
+/// Appends one line, its LF included; nothing at the end of the stream. `out` stays within
+/// [`HEADER_OCTETS_MAX`].
 fn read_line(source: &mut impl BufRead, out: &mut Vec<u8>) -> Result<(), MimeError> {
     loop {
         let chunk = source.fill_buf()?;

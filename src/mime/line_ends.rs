@@ -1,5 +1,6 @@
 //! Canonical line ends: CRLF and nothing else (RFC 8551 §3.1.1).
-//! In: a stream with line ends of any kind. Out: the same with CRLF for each LF, each CR CR LF and, if wanted, each lone CR.
+//! In: a stream with line ends of any kind. Out: the same with CRLF for each LF, each CR CR LF and, if
+//! wanted, each lone CR.
 
 use std::io::{BufRead, Read};
 

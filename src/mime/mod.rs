@@ -1,6 +1,8 @@
-//! MIME, byte-exact and bounded: header fields as octets, content types, multipart splitting, transfer encodings, mailboxes.
+//! MIME, byte-exact and bounded: header fields as octets, content types, multipart splitting, transfer
+//! encodings, mailboxes.
 //! In: octets that anyone may have made, as streams. Out: slices, decoded streams, addresses.
-//! Everything is read in one pass over chunks; what was signed is never re-serialised; nothing here decides trust.
+//! Everything is read in one pass over chunks; what was signed is never re-serialised; nothing here
+//! decides trust.
 
 mod header;
 mod line_ends;

@@ -1,7 +1,8 @@
 //! Splits a multipart into its parts, octet for octet, in one pass.
-//! In: a stream that stands after the multipart's header. Out: one [`Part`] after the other, each a stream of its exact octets.
-//! The line end before a boundary belongs to the boundary (RFC 2046 §5.1.1, RFC 1847 §2.1). What stands before the first and
-//! after the last boundary is dropped: nobody signed it, nobody shall read it.
+//! In: a stream that stands after the multipart's header. Out: one [`Part`] after the other, each a
+//! stream of its exact octets. The line end before a boundary belongs to the boundary (RFC 2046 §5.1.1,
+//! RFC 1847 §2.1). What stands before the first and after the last boundary is dropped: nobody signed it,
+//! nobody shall read it.
 
 use std::io::{BufRead, Read};
 

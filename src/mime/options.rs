@@ -1,13 +1,14 @@
 //! Disposition-Notification-Options (RFC 8098 §2.2; Delivery Notification IG §1.3).
-//! In: a header. Out: whether it validly asks for notice of final delivery. What is malformed asks for nothing (B-004).
+//! In: a header. Out: whether it validly asks for notice of final delivery. What is malformed asks for
+//! nothing (B-004).
 
 use super::Header;
 use super::parameters::{split_unquoted, without_comments};
 
 const FINAL_DELIVERY: &str = "x-direct-final-destination-delivery";
 
-/// Whether the header asks `X-DIRECT-FINAL-DESTINATION-DELIVERY=optional,true` (B-001, B-003), in any letter case, among
-/// other options or alone. A doubled field or option asks for nothing.
+/// Whether the header asks `X-DIRECT-FINAL-DESTINATION-DELIVERY=optional,true` (B-001, B-003), in any
+/// letter case, among other options or alone. A doubled field or option asks for nothing.
 pub fn asks_final_delivery(header: &Header) -> bool {
     let Ok(Some(field)) = header.at_most_one("Disposition-Notification-Options") else {
         return false;

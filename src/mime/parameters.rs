@@ -1,6 +1,6 @@
 //! Content-Type and Content-Disposition: a value and its parameters.
-//! In: an unfolded field value. Out: lower-case type words, parameter values with quotes, comments and RFC 2231 undone.
-//! A parameter that occurs twice is refused: readers disagree on which one counts.
+//! In: an unfolded field value. Out: lower-case type words, parameter values with quotes, comments and
+//! RFC 2231 undone. A parameter that occurs twice is refused: readers disagree on which one counts.
 
 use crate::limits::MIME_PARAMETERS_MAX;
 

@@ -1,6 +1,8 @@
-//! Makes a message 7-bit safe before it is signed: CRLF, ASCII, lines of at most 998 octets (A-040; RFC 8551 §3.1.3).
-//! In: a body. Out: the same body if it is fit already, else one whose unfit leaf parts are quoted-printable (text) or base64.
-//! Two passes, flat memory. Nothing within a foreign signature is re-encoded: that is refused instead.
+//! Makes a message 7-bit safe before it is signed: CRLF, ASCII, lines of at most 998 octets (A-040;
+//! RFC 8551 §3.1.3).
+//! In: a body. Out: the same body if it is fit already, else one whose unfit leaf parts are
+//! quoted-printable (text) or base64. Two passes, flat memory. Nothing within a foreign signature is
+//! re-encoded: that is refused instead.
 
 mod encode;
 mod walk;
@@ -82,7 +84,8 @@ pub fn seven_bit(body: &Body, bodies: &Bodies) -> Result<Body, MimeError> {
     Ok(writer.finish()?)
 }
 
-/// First pass over `first` finds the leaf parts that are unfit, second pass over `second` (the same octets) writes.
+/// First pass over `first` finds the leaf parts that are unfit, second pass over `second` (the same
+/// octets) writes.
 fn convert(
     first: impl BufRead,
     second: impl BufRead,

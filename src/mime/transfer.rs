@@ -46,7 +46,8 @@ impl TransferEncoding {
     }
 }
 
-/// A decoded stream. An error of the encoding comes out as [`std::io::ErrorKind::InvalidData`] around a [`MimeError`].
+/// A decoded stream. An error of the encoding comes out as [`std::io::ErrorKind::InvalidData`] around a
+/// [`MimeError`].
 #[derive(Debug)]
 pub struct Decoded<R> {
     source: R,
@@ -120,7 +121,8 @@ impl<R: BufRead> Decoded<R> {
         }
         self.out.resize(now + 3, 0);
         let out = self.out.as_mut_slice().as_out();
-        // Only a last quantum may lack its padding (the forgiving form); `=` anywhere else is an error in both.
+        // Only a last quantum may lack its padding (the forgiving form); `=` anywhere else is an error in
+        // both.
         let decoded = if now == whole && !encoded.ends_with(b"=") {
             base64_simd::STANDARD_NO_PAD.decode(encoded, out)
         } else {
@@ -223,7 +225,8 @@ fn quoted_escape(held: &[u8], at_end: bool, out: &mut Vec<u8>) -> Result<Option<
     Ok(Some(3))
 }
 
-/// Blanks at the end of a line were added on the way and are dropped (RFC 2045 §6.7 rule 3). None if more is needed.
+/// Blanks at the end of a line were added on the way and are dropped (RFC 2045 §6.7 rule 3). None if more
+/// is needed.
 fn quoted_blanks(held: &[u8], at_end: bool, out: &mut Vec<u8>) -> Result<Option<usize>, MimeError> {
     let blanks = held
         .iter()

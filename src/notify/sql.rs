@@ -62,7 +62,11 @@ pub async fn put_failure(
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn put_good_news(tx: &mut Tx, about: &About<'_>, post: &Post) -> Result<Option<Lease>, StoreError> {
+pub async fn put_good_news(
+    tx: &mut Tx,
+    about: &About<'_>,
+    post: &Post,
+) -> Result<Option<Lease>, StoreError> {
     let notice = forwarded_mdn(
         about.sender,
         about.recipient,
@@ -85,17 +89,41 @@ async fn put_notice(
         let event = Event::CannotAcknowledge {
             kind,
             reason: Reason::UnknownRecipient,
-            detail: format!("{} has no route; `carepost address add` gives it one", notice.to),
+            detail: format!(
+                "{} has no route; `carepost address add` gives it one",
+                notice.to
+            ),
         };
-        tx.record(Entry::leg(about.tenant, about.message, about.recipient, event));
+        tx.record(Entry::leg(
+            about.tenant,
+            about.message,
+            about.recipient,
+            event,
+        ));
         return Ok(None);
     };
     let id = TrackingId::new(tx.world());
     insert_notice(tx, about, id, kind, notice).await?;
-    let lease =
-        verdict::put_delivery(tx, about.tenant, id, &notice.to, &entry.destination, verdict::Asked::No).await?;
-    let event = Event::NoticeQueued { kind, notice: id.to_string(), to: notice.to.to_string() };
-    tx.record(Entry::leg(about.tenant, about.message, about.recipient, event));
+    let lease = verdict::put_delivery(
+        tx,
+        about.tenant,
+        id,
+        &notice.to,
+        &entry.destination,
+        verdict::Asked::No,
+    )
+    .await?;
+    let event = Event::NoticeQueued {
+        kind,
+        notice: id.to_string(),
+        to: notice.to.to_string(),
+    };
+    tx.record(Entry::leg(
+        about.tenant,
+        about.message,
+        about.recipient,
+        event,
+    ));
     Ok(Some(lease))
 }
 
@@ -150,9 +178,20 @@ pub struct Tracked {
     pub leg: LegFacts,
 }
 
-type TrackedRow = (String, String, String, String, i64, String, String, i64, Option<String>);
+type TrackedRow = (
+    String,
+    String,
+    String,
+    String,
+    i64,
+    String,
+    String,
+    i64,
+    Option<String>,
+);
 
-const TRACKED: &str = "SELECT leg.tenant_id, message.id, message.sender, message.message_id, message.received_at,
+const TRACKED: &str =
+    "SELECT leg.tenant_id, message.id, message.sender, message.message_id, message.received_at,
         leg.recipient, leg.state, leg.asked, leg.answer
      FROM leg JOIN message ON message.id = leg.message_id ";
 
@@ -201,14 +240,21 @@ pub async fn correspondents(
             })
         })
         .await?;
-    Ok(rows.into_iter().filter_map(|(text,)| Address::parse(&text).ok()).collect())
+    Ok(rows
+        .into_iter()
+        .filter_map(|(text,)| Address::parse(&text).ok())
+        .collect())
 }
 
 /// The legs of the message that a report is about, if `sender` sent it.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn legs_of(store: &Store, sender: &Address, original: &MessageId) -> Result<Vec<Tracked>, StoreError> {
+pub async fn legs_of(
+    store: &Store,
+    sender: &Address,
+    original: &MessageId,
+) -> Result<Vec<Tracked>, StoreError> {
     let (key, id) = (sender.key().to_owned(), original.as_str().to_owned());
     let rows: Vec<TrackedRow> = store
         .read("notify::legs_of", move |conn| {
@@ -232,7 +278,10 @@ pub async fn legs_of(store: &Store, sender: &Address, original: &MessageId) -> R
 /// only one there is. Final-Recipient is a hint: the ONC tool sends wrong ones.
 pub fn meant(legs: Vec<Tracked>, report: &Report) -> Vec<Tracked> {
     let named = |leg: &Tracked| {
-        report.recipients.iter().any(|named| named.address.as_ref() == Some(&leg.leg.recipient))
+        report
+            .recipients
+            .iter()
+            .any(|named| named.address.as_ref() == Some(&leg.leg.recipient))
     };
     let from = |leg: &Tracked| report.from.as_ref() == Some(&leg.leg.recipient);
     if legs.iter().any(named) {
@@ -320,40 +369,99 @@ pub async fn commit_report(
     dispatched_wait: std::time::Duration,
     post: &Post,
 ) -> Result<Option<Lease>, StoreError> {
-    let Tracked { tenant, message, sender, message_id, leg, .. } = tracked;
-    let about = About { tenant, message: *message, sender, recipient: &leg.recipient, message_id };
+    let Tracked {
+        tenant,
+        message,
+        sender,
+        message_id,
+        leg,
+        ..
+    } = tracked;
+    let about = About {
+        tenant,
+        message: *message,
+        sender,
+        recipient: &leg.recipient,
+        message_id,
+    };
     let settlement = settle(leg, report);
     let kind = word_of(&settlement).to_owned();
-    let late = |kind: &str| Event::Late { kind: kind.to_owned() };
+    let late = |kind: &str| Event::Late {
+        kind: kind.to_owned(),
+    };
     match settlement {
         Settlement::Nothing | Settlement::PassOn => Ok(None),
         Settlement::Late(kind) => {
-            tx.record(Entry::leg(tenant, *message, &leg.recipient, late(kind.word())));
+            tx.record(Entry::leg(
+                tenant,
+                *message,
+                &leg.recipient,
+                late(kind.word()),
+            ));
             Ok(None)
         }
         Settlement::Processed { close: false } => {
             received(tx, tracked, kind, report_id);
-            let change = Change { state: LegState::Processed, reason: None, detail: "" };
+            let change = Change {
+                state: LegState::Processed,
+                reason: None,
+                detail: "",
+            };
             let waiting = [LegState::Queued, LegState::Relayed, LegState::Processed];
             legs::set_state(tx, *message, &leg.recipient, &waiting, change).await?;
             // B-015: the clock runs from the submission, whatever arrives meanwhile.
-            legs::await_until(tx, *message, &leg.recipient, tracked.submitted_at.plus(dispatched_wait)).await?;
+            legs::await_until(
+                tx,
+                *message,
+                &leg.recipient,
+                tracked.submitted_at.plus(dispatched_wait),
+            )
+            .await?;
             Ok(None)
         }
         Settlement::Processed { close: true } => {
             received(tx, tracked, kind, report_id);
-            close(tx, tracked, Answer::Delivered, LegState::Processed, None, "").await?;
+            close(
+                tx,
+                tracked,
+                Answer::Delivered,
+                LegState::Processed,
+                None,
+                "",
+            )
+            .await?;
             Ok(None)
         }
         Settlement::Dispatched => {
             received(tx, tracked, kind, report_id);
-            let fresh = close(tx, tracked, Answer::Delivered, LegState::Dispatched, None, "").await?;
-            if fresh && leg.asked { put_good_news(tx, &about, post).await } else { Ok(None) }
+            let fresh = close(
+                tx,
+                tracked,
+                Answer::Delivered,
+                LegState::Dispatched,
+                None,
+                "",
+            )
+            .await?;
+            if fresh && leg.asked {
+                put_good_news(tx, &about, post).await
+            } else {
+                Ok(None)
+            }
         }
         Settlement::Failed { text } => {
             received(tx, tracked, kind, report_id);
             let reason = Reason::ReportedFailed;
-            if close(tx, tracked, Answer::Failed, LegState::Failed, Some(reason), &text).await? {
+            if close(
+                tx,
+                tracked,
+                Answer::Failed,
+                LegState::Failed,
+                Some(reason),
+                &text,
+            )
+            .await?
+            {
                 return put_failure(tx, &about, reason, &text, post).await;
             }
             Ok(None)
@@ -365,15 +473,41 @@ pub async fn commit_report(
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn commit_overdue(tx: &mut Tx, tracked: &Tracked, post: &Post) -> Result<Option<Lease>, StoreError> {
-    let Tracked { tenant, message, sender, message_id, leg, .. } = tracked;
-    let about = About { tenant, message: *message, sender, recipient: &leg.recipient, message_id };
+pub async fn commit_overdue(
+    tx: &mut Tx,
+    tracked: &Tracked,
+    post: &Post,
+) -> Result<Option<Lease>, StoreError> {
+    let Tracked {
+        tenant,
+        message,
+        sender,
+        message_id,
+        leg,
+        ..
+    } = tracked;
+    let about = About {
+        tenant,
+        message: *message,
+        sender,
+        recipient: &leg.recipient,
+        message_id,
+    };
     let reason = match leg.state {
         LegState::Processed => Reason::NoDispatched,
         LegState::Queued | LegState::Held => Reason::QueueExpired,
         _ => Reason::NoProcessed,
     };
-    if !close(tx, tracked, Answer::Failed, LegState::Failed, Some(reason), "").await? {
+    if !close(
+        tx,
+        tracked,
+        Answer::Failed,
+        LegState::Failed,
+        Some(reason),
+        "",
+    )
+    .await?
+    {
         return Ok(None);
     }
     // Decision 11: a negative notice withdraws what is unsent.
@@ -390,19 +524,44 @@ async fn close(
     detail: &str,
 ) -> Result<bool, StoreError> {
     let (message, recipient) = (tracked.message, &tracked.leg.recipient);
-    let fresh = legs::answer(tx, message, recipient, answer, Change { state, reason, detail }).await?;
+    let fresh = legs::answer(
+        tx,
+        message,
+        recipient,
+        answer,
+        Change {
+            state,
+            reason,
+            detail,
+        },
+    )
+    .await?;
     let event = if fresh {
-        Event::Answered { answer: answer.word(), reason, detail: detail.to_owned() }
+        Event::Answered {
+            answer: answer.word(),
+            reason,
+            detail: detail.to_owned(),
+        }
     } else {
-        Event::Late { kind: answer.word().to_owned() }
+        Event::Late {
+            kind: answer.word().to_owned(),
+        }
     };
     tx.record(Entry::leg(&tracked.tenant, message, recipient, event));
     Ok(fresh)
 }
 
 fn received(tx: &mut Tx, tracked: &Tracked, kind: String, report_id: TrackingId) {
-    let event = Event::ReportReceived { kind, report: report_id.to_string() };
-    tx.record(Entry::leg(&tracked.tenant, tracked.message, &tracked.leg.recipient, event));
+    let event = Event::ReportReceived {
+        kind,
+        report: report_id.to_string(),
+    };
+    tx.record(Entry::leg(
+        &tracked.tenant,
+        tracked.message,
+        &tracked.leg.recipient,
+        event,
+    ));
 }
 
 fn word_of(settlement: &Settlement) -> &'static str {

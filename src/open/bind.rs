@@ -1,6 +1,7 @@
 //! Bind: the signer to the sender, the envelope to the header (A-036 to; decision 9).
-//! In: the inner header, the envelope, signers whose signature is right. Out: who sent it, and which recipients may have it.
-//! Reports are bound by other rules: their signer is judged against the recipient they speak for, later.
+//! In: the inner header, the envelope, signers whose signature is right. Out: who sent it, and which
+//! recipients may have it. Reports are bound by other rules: their signer is judged against the recipient
+//! they speak for, later.
 
 use crate::envelope::{Address, Envelope, MessageId, ReturnPath};
 use crate::journal::Reason;

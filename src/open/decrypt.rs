@@ -1,7 +1,7 @@
 //! Decrypt: which of our keys is named, and the content under it.
-//! In: the CMS octets and the identities of this message's recipients, nobody else's. Out: the plaintext as a scratch body.
-//! Exactly the key that is named is used, never one after the other (A-066; CVE-2019-1563). A wrong content key is not told
-//! apart from any other damage.
+//! In: the CMS octets and the identities of this message's recipients, nobody else's. Out: the plaintext
+//! as a scratch body. Exactly the key that is named is used, never one after the other (A-066;
+//! CVE-2019-1563). A wrong content key is not told apart from any other damage.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -176,7 +176,8 @@ fn described(rid: &Identifier) -> String {
     }
 }
 
-/// The content key. Every named key of ours must give the same one: a recipient is granted only through its own.
+/// The content key. Every named key of ours must give the same one: a recipient is granted only through
+/// its own.
 fn content_key(chosen: &[Chosen], head: &EnvelopedHead, tools: &Tools<'_>) -> Step<Secret> {
     let len = head.cipher.key_len();
     let mut keys = chosen.iter().map(|one| {
@@ -207,8 +208,9 @@ fn pass_over<R: Read>(mut content: ContentReader<R>) -> Step<(Vec<u8>, Vec<u8>)>
     Ok(content.finish()?)
 }
 
-/// GCM. The attributes that are authenticated stand after the content, so the content is read a second time; nothing is used
-/// before the tag was checked (G-016): the scratch body is dropped unread if it is wrong.
+/// GCM. The attributes that are authenticated stand after the content, so the content is read a second
+/// time; nothing is used before the tag was checked (G-016): the scratch body is dropped unread if it is
+/// wrong.
 fn decrypt_authenticated(
     head: &EnvelopedHead,
     cek: &Secret,

@@ -1,7 +1,8 @@
 //! Take the envelope off: decrypt, verify signatures, unwrap, bind signer to sender.
-//! In: an [`crate::spool::Accepted`] and the identities of its recipients. Out: an [`Opened`] whose body is withheld until a
-//! [`Grant`] is shown, or one [`Unopenable`]. Pure: no network, no clock; large bodies go through encrypted scratch blobs.
-//! From outside every failure looks the same: the caller says nothing to the sender.
+//! In: an [`crate::spool::Accepted`] and the identities of its recipients. Out: an [`Opened`] whose body
+//! is withheld until a [`Grant`] is shown, or one [`Unopenable`]. Pure: no network, no clock; large
+//! bodies go through encrypted scratch blobs. From outside every failure looks the same: the
+//! caller says nothing to the sender.
 
 mod bind;
 mod decrypt;
@@ -61,23 +62,25 @@ pub struct Opened {
     pub(crate) kind: Kind,
     /// Inner From (or Sender, if that is who is bound). For a report without From: none.
     pub(crate) sender: Option<Address>,
-    /// Envelope recipients that it was encrypted for with a key bound to them, and (messages) that the inner To or Cc names.
+    /// Envelope recipients that it was encrypted for with a key bound to them, and (messages) that the
+    /// inner To or Cc names.
     pub(crate) recipients: Vec<Address>,
     /// The other envelope recipients, each with why.
     pub(crate) excluded: Vec<(Address, Reason, String)>,
     pub(crate) message_id: Option<MessageId>,
-    /// Disposition-Notification-Options of the inner message asks validly for X-DIRECT-FINAL-DESTINATION-DELIVERY (B-001 to B-004).
+    /// Disposition-Notification-Options of the inner message asks validly for
+    /// X-DIRECT-FINAL-DESTINATION-DELIVERY (B-001 to B-004).
     pub(crate) asked: bool,
     /// Signers with a right signature; for messages, bound to the sender.
     pub(crate) signers: Vec<Signer>,
     /// Every certificate that came along.
     pub(crate) bag: Vec<Arc<Certificate>>,
     pub(crate) protection: Protection,
-    /// SHA-256 of the inner message's octets.
+    /// SHA-256 of the body below.
     pub(crate) digest: [u8; 32],
     /// SHA-256 of the decoded outer CMS octets (duplicates).
     pub(crate) cms_digest: [u8; 32],
-    /// The inner message (RFC 5322), the wrapper removed.
+    /// The inner message (RFC 5322), the wrapper removed, every line end made CRLF.
     pub(crate) body: Withheld<Body>,
 }
 
@@ -130,12 +133,13 @@ pub struct Unopenable {
     pub detail: String,
     /// SHA-256 of the decoded outer CMS octets, if it came so far.
     pub cms_digest: Option<[u8; 32]>,
-    /// [`Fault::Never`]: it will not open next time either. [`Fault::Later`]: our own disk failed, nothing is known yet.
+    /// [`Fault::Never`]: it will not open next time either. [`Fault::Later`]: our own disk failed,
+    /// nothing is known yet.
     pub fault: Fault,
 }
 
-/// Opens a message. `anchors` only tells each recipient's profile (v1.2 or v1.3). Runs on a CPU thread; may be called again for
-/// the same message after a restart and gives the same result.
+/// Opens a message. `anchors` only tells each recipient's profile (v1.2 or v1.3). Runs on a CPU thread;
+/// may be called again for the same message after a restart and gives the same result.
 ///
 /// # Errors
 /// [`Unopenable`].
@@ -284,8 +288,8 @@ fn take_off(
     })
 }
 
-/// What kind of mail this is by its outer header alone, before any key is used: the listener refuses clear mail at end of DATA
-/// with it (decision 9).
+/// What kind of mail this is by its outer header alone, before any key is used: the listener refuses
+/// clear mail at end of DATA with it (decision 9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OuterKind {
     /// application/(x-)pkcs7-mime, or an octet-stream named *.p7m.

@@ -1,6 +1,7 @@
 //! The signed layer: multipart/signed, or an opaque application/pkcs7-mime.
-//! In: the decrypted entity. Out: the signature's structure, a digest of the exact signed octets, and the message within, spooled.
-//! One pass; the content can be digested again if the signature turns out to use another digest or canonical line ends.
+//! In: the decrypted entity. Out: the signature's structure, a digest of the exact signed octets, and the
+//! message within, spooled. One pass; the content can be digested again if the signature turns out to use
+//! another digest or canonical line ends.
 
 use std::io::{BufRead, BufReader, Read};
 

@@ -1,4 +1,5 @@
-//! A small world for the tests of `open` and `seal`: two HISPs, their people, and the `openssl` command line as a foreign peer.
+//! A small world for the tests of `open` and `seal`: two HISPs, their people, and the `openssl` command
+//! line as a foreign peer.
 //! In: what a test wants to send. Out: accepted messages, and what became of them. Time stands still.
 
 use std::collections::HashMap;
@@ -191,7 +192,6 @@ impl Scene {
             envelope,
             tenant: "default".to_owned(),
             body,
-            attempt: 1,
         }
     }
 

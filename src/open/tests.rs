@@ -401,7 +401,8 @@ fn a_changed_octet_anywhere_is_refused() {
             let mut changed = der.clone();
             changed[at] ^= 1;
             let octets = scene.outer("application/pkcs7-mime", &changed);
-            // Where the octet stands in a name nobody reads, or in the signature's base64 padding, nothing changes.
+            // Where the octet stands in a name nobody reads, or in the signature's base64 padding,
+            // nothing changes.
             if let Ok(opened) = scene.open(&octets) {
                 assert_eq!(
                     opened.digest(),

@@ -1,6 +1,6 @@
 //! Verify: which SignerInfos fit the content.
-//! In: the signature's structure and digests of the content. Out: the signers whose signature is right, and every certificate
-//! that came along. Says nothing about trust. SHA-1 and MD5 are refused.
+//! In: the signature's structure and digests of the content. Out: the signers whose signature is right,
+//! and every certificate that came along. Says nothing about trust. SHA-1 and MD5 are refused.
 
 use std::sync::Arc;
 
@@ -107,7 +107,8 @@ impl Digests<'_> {
     }
 }
 
-/// One SignerInfo: its certificate if the signature is right, else why not. The outer error is ours or the stream's.
+/// One SignerInfo: its certificate if the signature is right, else why not. The outer error is ours or
+/// the stream's.
 fn check(
     info: &SignerInfo,
     bag: &[Arc<Certificate>],
@@ -186,7 +187,8 @@ fn fits(
     })
 }
 
-/// RFC 5652 §11.1, §11.2; G-011: exactly one contentType, id-data; exactly one messageDigest, that of the content.
+/// RFC 5652 §11.1, §11.2; G-011: exactly one contentType, id-data; exactly one messageDigest, that of the
+/// content.
 fn attributes_fit(info: &SignerInfo, content: &[u8]) -> Step<()> {
     let bad = |detail: &str| Err(Failure::new(Reason::BadAttributes, detail));
     match info.content_types.as_slice() {

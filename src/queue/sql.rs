@@ -5,8 +5,8 @@
 
 use sqlx::SqliteConnection;
 
-use crate::limits::{LEASE, RETRY_BROKEN_OFF};
 use crate::envelope::TrackingId;
+use crate::limits::{LEASE, RETRY_BROKEN_OFF};
 use crate::store::{Named, Store, StoreError, Tx, Wake};
 use crate::world::Timestamp;
 

@@ -13,7 +13,11 @@ use crate::world::Timestamp;
 #[derive(Clone, Debug)]
 pub enum Result4 {
     /// The next hop took it.
-    Relayed { host: String, tls: Option<String>, reply: String },
+    Relayed {
+        host: String,
+        tls: Option<String>,
+        reply: String,
+    },
     /// It entered the road in of this gateway, as this message.
     HandedOver { message: String },
     /// Not now.
@@ -47,9 +51,17 @@ pub async fn commit(
     commit: Commit<'_>,
     post: &notices::Post,
 ) -> Result<Option<Vec<Lease>>, StoreError> {
-    let Commit { draft, token, trail, results, next } = commit;
+    let Commit {
+        draft,
+        token,
+        trail,
+        results,
+        next,
+    } = commit;
     let (tenant, attempt) = (lease.job().tenant.clone(), lease.attempt());
-    let waits = results.iter().any(|(_, result)| matches!(result, Result4::Later { .. }));
+    let waits = results
+        .iter()
+        .any(|(_, result)| matches!(result, Result4::Later { .. }));
     let kept = match next {
         Some(next) if waits => {
             let why = results.iter().find_map(|(_, result)| match result {
@@ -70,7 +82,13 @@ pub async fn commit(
     }
     let mut leases = Vec::new();
     for (recipient, result) in results {
-        let leg = Leg { attempt, draft, recipient: &recipient, tenant: &tenant, token };
+        let leg = Leg {
+            attempt,
+            draft,
+            recipient: &recipient,
+            tenant: &tenant,
+            token,
+        };
         leases.extend(leg.commit(tx, result, next, post).await?);
     }
     Ok(Some(leases))
@@ -95,7 +113,15 @@ impl Leg<'_> {
         match (result, next) {
             (Result4::Relayed { host, tls, reply }, _) => {
                 self.relayed(tx, &reply).await?;
-                self.record(tx, Event::Relayed { host, tls, reply, attempt: self.attempt });
+                self.record(
+                    tx,
+                    Event::Relayed {
+                        host,
+                        tls,
+                        reply,
+                        attempt: self.attempt,
+                    },
+                );
                 Ok(None)
             }
             (Result4::HandedOver { message }, _) => {
@@ -104,10 +130,29 @@ impl Leg<'_> {
                 Ok(None)
             }
             (Result4::Later { reason, detail }, Some(next)) => {
-                let change = Change { state: LegState::Queued, reason: Some(reason), detail: &detail };
-                legs::set_state(tx, self.draft.id, self.recipient, &[LegState::Queued], change).await?;
+                let change = Change {
+                    state: LegState::Queued,
+                    reason: Some(reason),
+                    detail: &detail,
+                };
+                legs::set_state(
+                    tx,
+                    self.draft.id,
+                    self.recipient,
+                    &[LegState::Queued],
+                    change,
+                )
+                .await?;
                 let attempt = self.attempt;
-                self.record(tx, Event::RelayDeferred { reason, detail, attempt, next: next.rfc3339() });
+                self.record(
+                    tx,
+                    Event::RelayDeferred {
+                        reason,
+                        detail,
+                        attempt,
+                        next: next.rfc3339(),
+                    },
+                );
                 Ok(None)
             }
             (Result4::Later { reason, detail }, None) => {
@@ -119,7 +164,12 @@ impl Leg<'_> {
     }
 
     fn record(&self, tx: &mut Tx, event: Event) {
-        tx.record(Entry::leg(self.tenant, self.draft.id, self.recipient, event));
+        tx.record(Entry::leg(
+            self.tenant,
+            self.draft.id,
+            self.recipient,
+            event,
+        ));
     }
 
     async fn relayed(&self, tx: &mut Tx, detail: &str) -> Result<(), StoreError> {
@@ -150,12 +200,19 @@ impl Leg<'_> {
         detail: &str,
         post: &notices::Post,
     ) -> Result<Option<Lease>, StoreError> {
-        let change = Change { state: LegState::Failed, reason: Some(reason), detail };
+        let change = Change {
+            state: LegState::Failed,
+            reason: Some(reason),
+            detail,
+        };
         if !legs::answer(tx, self.draft.id, self.recipient, Answer::Failed, change).await? {
             return Ok(None);
         }
-        let answered =
-            Event::Answered { answer: Answer::Failed.word(), reason: Some(reason), detail: detail.to_owned() };
+        let answered = Event::Answered {
+            answer: Answer::Failed.word(),
+            reason: Some(reason),
+            detail: detail.to_owned(),
+        };
         self.record(tx, answered);
         // B-032: nobody is told that a report did not arrive.
         if self.draft.kind == DraftKind::Mdn {

@@ -1,4 +1,5 @@
-//! Encrypt: one content key, one RecipientInfo for each certificate, base64 under a minimal outer header.
+//! Encrypt: one content key, one RecipientInfo for each certificate, base64 under a minimal outer header
+//!
 //! In: the signed entity. Out: the sealed body. Streamed in chunks; the scratch body holds ciphertext only.
 
 use std::io::Write;
@@ -75,7 +76,8 @@ pub(super) fn encrypt(
     Ok(lines.finish()?.finish()?)
 }
 
-/// One RecipientInfo a key: recipients under one certificate share it, for two that name one key are refused by careful peers.
+/// One RecipientInfo a key: recipients under one certificate share it, for two that name one key are
+/// refused by careful peers.
 fn wrap_for(
     certificates: &[&Certificate],
     suite: Suite,

@@ -1,6 +1,7 @@
 //! The entity to encrypt: multipart/signed around a wrapped message.
-//! In: a 7-bit message. Out: its outer header, its signature, and the octets of the whole entity as a stream.
-//! The message is read twice, once to digest and once to encrypt; both passes write the same octets through one function.
+//! In: a 7-bit message. Out: its outer header, its signature, and the octets of the whole entity as a
+//! stream. The message is read twice, once to digest and once to encrypt; both passes write the same
+//! octets through one function.
 
 use std::io::{BufRead, Write};
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use crate::world::World;
 
 use super::SealError;
 
-/// Fields that may stand outside, in clear, in the order they are written. Subject is not among them.
+/// Fields that may stand outside, in clear, in the order they are written. Subject is not among
+/// them.
 const OUTER_FIELDS: [&str; 7] = [
     "Date",
     "From",
@@ -161,7 +163,8 @@ pub(super) fn sign<'b>(
     })
 }
 
-/// 192 random bits in the characters of RFC 2046 §5.1.1, so that no content holds it. `=_` occurs in no transfer encoding.
+/// 192 random bits in the characters of RFC 2046 §5.1.1, so that no content holds it. `=_` occurs in no
+/// transfer encoding.
 fn boundary(world: &World) -> String {
     let random: [u8; 24] = world.random();
     let digits: String = random.iter().map(|octet| format!("{octet:02x}")).collect();

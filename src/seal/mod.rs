@@ -1,5 +1,5 @@
-//! Sign, then encrypt. In: a [`Draft`], recipients whose certificates were judged, our identity. Out: a [`Sealed`], the only
-//! thing that `relay` takes. Pure but for the scratch blob of a large body.
+//! Sign, then encrypt. In: a [`Draft`], recipients whose certificates were judged, our identity.
+//! Out: a [`Sealed`], the only thing that `relay` takes. Pure but for the scratch blob of a large body.
 
 mod encrypt;
 mod entity;
@@ -37,7 +37,8 @@ impl Default for Suite {
     }
 }
 
-/// Signed, encrypted, ready for the wire: outer headers and base64, lines of at most 76 characters, CRLF, ending in CRLF.
+/// Signed, encrypted, ready for the wire: outer headers and base64, lines of at most 76 characters, CRLF,
+/// ending in CRLF.
 #[must_use]
 #[derive(Debug)]
 pub struct Sealed {
@@ -113,7 +114,8 @@ impl From<MimeError> for SealError {
     }
 }
 
-/// Seals `draft` for `to` (all must be among the draft's recipients), signed by `identity`. Runs on a CPU thread.
+/// Seals `draft` for `to` (all must be among the draft's recipients), signed by `identity`. Runs on a CPU
+/// thread.
 ///
 /// # Errors
 /// [`SealError`].

@@ -12,12 +12,12 @@ mod extensions;
 mod judge;
 mod name;
 mod path;
-pub mod verdict;
 mod policy;
 mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
 mod tlv;
+pub mod verdict;
 
 pub use anchors::{AnchorId, AnchorSet, Anchors, Direction, DomainTrust, Profile};
 pub use binding::{Binding, binding, binds};

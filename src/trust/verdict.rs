@@ -41,8 +41,13 @@ impl OpenedFacts {
             kind: opened.kind(),
             asked: opened.asked(),
             event: Event::Opened {
-                sender: opened.sender().map(|sender| sender.to_string()).unwrap_or_default(),
-                signer: signer.map(|certificate| certificate.subject_text().to_owned()).unwrap_or_default(),
+                sender: opened
+                    .sender()
+                    .map(|sender| sender.to_string())
+                    .unwrap_or_default(),
+                signer: signer
+                    .map(|certificate| certificate.subject_text().to_owned())
+                    .unwrap_or_default(),
                 cipher: protection.cipher.to_owned(),
                 key_transport: protection.key_transport.to_owned(),
                 digest: protection.digest.to_owned(),
@@ -84,11 +89,23 @@ impl Next {
 #[derive(Debug)]
 pub enum Verdict {
     /// Trusted. `reports`: the drafts to queue, with their kind's name.
-    Granted { next: Next, profile: Profile, reports: Vec<(&'static str, Draft)> },
+    Granted {
+        next: Next,
+        profile: Profile,
+        reports: Vec<(&'static str, Draft)>,
+    },
     /// Not trusted, or excluded by `open`.
-    Refused { recipient: Address, reason: Reason, detail: String },
+    Refused {
+        recipient: Address,
+        reason: Reason,
+        detail: String,
+    },
     /// Evidence is missing; judged again at this time.
-    Undecided { recipient: Address, needs: Vec<String>, again_at: Timestamp },
+    Undecided {
+        recipient: Address,
+        needs: Vec<String>,
+        again_at: Timestamp,
+    },
 }
 
 /// What T2 brought about: the work that this process holds the leases of.
@@ -128,14 +145,28 @@ pub async fn commit(
     let mut committed = Committed::default();
     for verdict in verdicts {
         match verdict {
-            Verdict::Granted { next, profile, reports } => {
-                let granted = Granted { next, profile, reports };
+            Verdict::Granted {
+                next,
+                profile,
+                reports,
+            } => {
+                let granted = Granted {
+                    next,
+                    profile,
+                    reports,
+                };
                 commit_grant(tx, &tenant, facts, granted, &mut committed).await?;
             }
-            Verdict::Refused { recipient, reason, detail } => {
+            Verdict::Refused {
+                recipient,
+                reason,
+                detail,
+            } => {
                 refuse(tx, &tenant, message, &recipient, reason, &detail).await?;
             }
-            Verdict::Undecided { recipient, needs, .. } => {
+            Verdict::Undecided {
+                recipient, needs, ..
+            } => {
                 undecided(tx, &tenant, message, &recipient, needs).await?;
             }
         }
@@ -158,9 +189,20 @@ pub async fn commit_unopenable(
     if !jobs::done(tx, lease).await? {
         return Ok(());
     }
-    tx.record(Entry::message(&tenant, message, Event::Unopenable { reason, detail: detail.to_owned() }));
+    tx.record(Entry::message(
+        &tenant,
+        message,
+        Event::Unopenable {
+            reason,
+            detail: detail.to_owned(),
+        },
+    ));
     for recipient in recipients {
-        let change = Change { state: LegState::Refused, reason: Some(reason), detail };
+        let change = Change {
+            state: LegState::Refused,
+            reason: Some(reason),
+            detail,
+        };
         legs::set_state(tx, message, recipient, &OPENABLE, change).await?;
     }
     Ok(())
@@ -175,7 +217,11 @@ struct Granted {
     reports: Vec<(&'static str, Draft)>,
 }
 
-async fn note_opened(tx: &mut Tx, message: TrackingId, facts: &OpenedFacts) -> Result<(), StoreError> {
+async fn note_opened(
+    tx: &mut Tx,
+    message: TrackingId,
+    facts: &OpenedFacts,
+) -> Result<(), StoreError> {
     sqlx::query(
         "UPDATE message SET message_id = $2, sender = $3, sender_key = $4, digest = $5, kind = $6 WHERE id = $1",
     )
@@ -201,13 +247,28 @@ async fn commit_grant(
     granted: Granted,
     committed: &mut Committed,
 ) -> Result<(), StoreError> {
-    let Granted { next, profile, reports } = granted;
+    let Granted {
+        next,
+        profile,
+        reports,
+    } = granted;
     let grant = next.grant();
     let (message, recipient) = (grant.message(), grant.recipient().clone());
     if let Some(earlier) = seen_before(tx, message, &recipient, &facts.cms_digest).await? {
-        let change = Change { state: LegState::Duplicate, reason: None, detail: &earlier };
+        let change = Change {
+            state: LegState::Duplicate,
+            reason: None,
+            detail: &earlier,
+        };
         legs::set_state(tx, message, &recipient, &OPENABLE, change).await?;
-        tx.record(Entry::leg(tenant, message, &recipient, Event::Duplicate { earlier: earlier.clone() }));
+        tx.record(Entry::leg(
+            tenant,
+            message,
+            &recipient,
+            Event::Duplicate {
+                earlier: earlier.clone(),
+            },
+        ));
         return Ok(());
     }
     let event = Event::Granted {
@@ -218,23 +279,39 @@ async fn commit_grant(
     tx.record(Entry::leg(tenant, message, &recipient, event));
     note_grant(tx, facts.asked, &next).await?;
     for (kind, draft) in reports {
-        let leases = draft::insert_report(tx, tenant, &draft, message, facts.hint.as_deref()).await?;
-        let to = draft.to.first().map(ToString::to_string).unwrap_or_default();
-        let event = Event::ReportQueued { kind, report: draft.id.to_string(), to };
+        let leases =
+            draft::insert_report(tx, tenant, &draft, message, facts.hint.as_deref()).await?;
+        let to = draft
+            .to
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let event = Event::ReportQueued {
+            kind,
+            report: draft.id.to_string(),
+            to,
+        };
         tx.record(Entry::leg(tenant, message, &recipient, event));
         for lease in leases {
-            let waiting = Waiting { draft: draft.clone(), hint: facts.hint.clone() };
+            let waiting = Waiting {
+                draft: draft.clone(),
+                hint: facts.hint.clone(),
+            };
             committed.relays.push((lease, waiting));
         }
     }
     match next {
         Next::Deliver(routed) => {
             let asked = if facts.asked { Asked::Yes } else { Asked::No };
-            let lease = put_delivery(tx, tenant, message, &recipient, routed.destination(), asked).await?;
+            let lease =
+                put_delivery(tx, tenant, message, &recipient, routed.destination(), asked).await?;
             committed.deliveries.push((routed, lease));
         }
         Next::Undeliverable(no) => {
-            let event = Event::Undeliverable { reason: no.reason, detail: no.detail };
+            let event = Event::Undeliverable {
+                reason: no.reason,
+                detail: no.detail,
+            };
             tx.record(Entry::leg(tenant, message, &recipient, event));
         }
         Next::Settled(_) => {}
@@ -265,7 +342,14 @@ pub async fn put_delivery(
         Asked::Yes => limits::EDGE_LIFE_ASKED,
         Asked::No => limits::EDGE_LIFE,
     };
-    let mut job = Job::new(tenant, JobKind::Deliver, message, tx.now(), life, tx.world());
+    let mut job = Job::new(
+        tenant,
+        JobKind::Deliver,
+        message,
+        tx.now(),
+        life,
+        tx.world(),
+    );
     job.recipient_key = recipient.key().to_owned();
     job.destination = destination.to_string();
     jobs::put_leased(tx, job).await
@@ -342,9 +426,16 @@ async fn refuse(
     reason: Reason,
     detail: &str,
 ) -> Result<(), StoreError> {
-    let change = Change { state: LegState::Refused, reason: Some(reason), detail };
+    let change = Change {
+        state: LegState::Refused,
+        reason: Some(reason),
+        detail,
+    };
     legs::set_state(tx, message, recipient, &OPENABLE, change).await?;
-    let event = Event::Refused { reason, detail: detail.to_owned() };
+    let event = Event::Refused {
+        reason,
+        detail: detail.to_owned(),
+    };
     tx.record(Entry::leg(tenant, message, recipient, event));
     Ok(())
 }
@@ -357,8 +448,17 @@ async fn undecided(
     needs: Vec<String>,
 ) -> Result<(), StoreError> {
     let detail = needs.join(", ");
-    let change = Change { state: LegState::Undecided, reason: Some(Reason::RevocationUnknown), detail: &detail };
+    let change = Change {
+        state: LegState::Undecided,
+        reason: Some(Reason::RevocationUnknown),
+        detail: &detail,
+    };
     legs::set_state(tx, message, recipient, &OPENABLE, change).await?;
-    tx.record(Entry::leg(tenant, message, recipient, Event::Undecided { needs }));
+    tx.record(Entry::leg(
+        tenant,
+        message,
+        recipient,
+        Event::Undecided { needs },
+    ));
     Ok(())
 }

@@ -102,8 +102,8 @@ fn quote(octets: &[u8], column: &mut usize, sink: &mut impl Write) -> std::io::R
     let mut out = Vec::with_capacity(octets.len() * 3);
     let last = octets.len().saturating_sub(1);
     for (at, &octet) in octets.iter().enumerate() {
-        // RFC 2045 §6.7 rules 2 and 3: blanks at the end of a line are encoded. A piece that is not the end of its line
-        // may be followed by the line end alone, so its last blank is encoded too.
+        // RFC 2045 §6.7 rules 2 and 3: blanks at the end of a line are encoded. A piece that is not the
+        // end of its line may be followed by the line end alone, so its last blank is encoded too.
         let plain = matches!(octet, b'!'..=b'<' | b'>'..=b'~')
             || (matches!(octet, b' ' | b'\t') && at != last);
         let width = if plain { 1 } else { 3 };

@@ -380,7 +380,8 @@ fn a_dead_end_is_left_and_another_way_is_found() {
 #[test]
 fn name_constraints_of_every_ca_above_hold_for_every_certificate_below() {
     let root = Make::ca("Root").by_itself();
-    let cases: &[(&[(u8, &str)], &[(u8, &str)], &[(u8, &str)], bool)] = &[
+    type Names<'a> = &'a [(u8, &'a str)];
+    let cases: &[(Names<'_>, Names<'_>, Names<'_>, bool)] = &[
         (&[(1, "d.example")], &[], &[MAIL], true),
         (&[(1, "e.example")], &[], &[MAIL], false),
         (&[(2, "d.example")], &[], &[(2, "a.d.example")], true),
