@@ -16,6 +16,8 @@ WORKDIR /build
 COPY Cargo.toml Cargo.lock ./
 COPY migrations ./migrations
 COPY src ./src
+# Cargo wants every target of the manifest to be there, built or not.
+COPY tests ./tests
 RUN cargo build --locked --release --no-default-features --features vendored-openssl
 
 FROM debian:bookworm-slim
