@@ -3,9 +3,9 @@
 //! Revocation is not part of it yet: the gateways' certificates have no CRL address, and the demo says so.
 
 mod clinic;
-mod dns;
+pub mod dns;
 mod forger;
-mod gateways;
+pub mod gateways;
 mod tap;
 mod watch;
 
