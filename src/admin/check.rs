@@ -1,5 +1,5 @@
-//! What still blocks real mail: one list, computed from the live state, DNS and the ports. In: the handle. Out: items that
-//! are done or not, each with what to do. Changes nothing.
+//! What still blocks real mail: one list, computed from the live state, DNS and the ports. In: the handle.
+//! Out: items that are done or not, each with what to do. Changes nothing.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

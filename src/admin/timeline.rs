@@ -1,5 +1,5 @@
-//! The journal in words. In: an event's name and its facts. Out: one sentence with the evidence. Pure; never decides, never
-//! hides a fact that has no sentence yet.
+//! The journal in words. In: an event's name and its facts. Out: one sentence with the evidence. Pure;
+//! never decides, never hides a fact that has no sentence yet.
 
 use serde_json::Value;
 

@@ -1,5 +1,6 @@
 //! Keys and signature algorithms as certificates write them (RFC 3279, RFC 4055, RFC 5480, RFC 5758).
-//! In: SubjectPublicKeyInfo and AlgorithmIdentifier. Out: numbers for `crypto`, or the name of what is refused.
+//! In: SubjectPublicKeyInfo and AlgorithmIdentifier. Out: numbers for `crypto`, or the name of what is
+//! refused.
 
 use x509_parser::prelude::X509Certificate;
 use x509_parser::signature_algorithm::SignatureAlgorithm as Parsed;
@@ -89,7 +90,7 @@ fn read_rsa(octets: &[u8]) -> ReadKey {
     };
     let bits = bit_length(modulus);
     let text = format!("RSA {bits}");
-    // RFC 8017 §3.1: both odd, e at least 3. FIPS 186-5 §5.1 caps e at 256 bits; larger ones only cost time.
+    // RFC 8017 §3.1: both odd, e at least 3. FIPS 186-5 §5.1 caps e at 256 bits: larger ones cost time.
     let odd = |number: &[u8]| number.last().is_some_and(|last| last & 1 == 1);
     if !odd(modulus) || !odd(exponent) || exponent == [1] || bit_length(exponent) > 256 {
         return ReadKey {

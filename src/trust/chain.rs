@@ -1,6 +1,7 @@
-//! One certificate against the rules that need no other (usage, validity, strength), and one complete chain against
-//! those that do (RFC 5280 §6.1): path length, name constraints, policies.
-//! In: certificates whose signatures were checked. Out: nothing, or the first rule that is broken, with the values.
+//! One certificate against the rules that need no other (usage, validity, strength), and one complete chain
+//! against those that do (RFC 5280 §6.1): path length, name constraints, policies.
+//! In: certificates whose signatures were checked. Out: nothing, or the first rule that is broken, with the
+//! values.
 
 use crate::journal::Reason;
 use crate::limits::{NAME_COMPARISONS_MAX, POLICY_NODES_MAX, RSA_BITS_MIN};
@@ -13,13 +14,18 @@ use super::{Certificate, Distrust};
 const EMAIL_PROTECTION: &str = "1.3.6.1.5.5.7.3.4";
 const ANY_EXTENDED_KEY_USAGE: &str = "2.5.29.37.0";
 
+/// Characters of evidence: names in certificates are the sender's, and may be very long.
+const DETAIL_MAX: usize = 600;
+
 /// Why not, naming the certificate.
 pub(super) fn distrust(reason: Reason, certificate: &Certificate, what: &str) -> Distrust {
     let id = certificate.fingerprint_hex();
     let id = id.get(..16).unwrap_or(&id);
+    let detail = format!("{} ({id}): {what}", certificate.subject_text());
+    let plain = |c: char| if c.is_control() { '?' } else { c };
     Distrust {
         reason,
-        detail: format!("{} ({id}): {what}", certificate.subject_text()),
+        detail: detail.chars().take(DETAIL_MAX).map(plain).collect(),
     }
 }
 
@@ -31,7 +37,8 @@ pub(super) fn over(limit: &str, value: usize) -> Distrust {
     }
 }
 
-/// Whether a certificate of ours may sign at that time: everything that is asked of a leaf, but no path.
+/// Whether a certificate of ours may sign at that time: everything that is asked of a leaf, but no path
+///
 ///
 /// # Errors
 /// [`Distrust`].
@@ -64,8 +71,8 @@ pub(super) fn check_leaf(
     check_extended_usage(leaf)
 }
 
-/// Whether the certificate may issue others now. Holds for anchors as well: an expired one is refused, and so is
-/// one that is no CA.
+/// Whether the certificate may issue others now. Holds for anchors as well: an expired one is refused
+/// and so is one that is no CA.
 pub(super) fn check_issuer(issuer: &Certificate, now: Timestamp) -> Result<(), Distrust> {
     check_form(issuer)?;
     // RFC 5280 §6.1.4 (k), (n); G-032, G-035.
@@ -184,8 +191,8 @@ struct State<'c> {
     policies: Policies,
 }
 
-/// Whether a chain, anchor first and leaf last, keeps the rules that hold along a path. The certificates themselves and
-/// their signatures were checked before.
+/// Whether a chain, anchor first and leaf last, keeps the rules that hold along a path. The certificates
+/// themselves and their signatures were checked before.
 pub(super) fn check_chain(chain: &[&Certificate], work: &mut Work) -> Result<(), Distrust> {
     let [anchor, issuers @ .., leaf] = chain else {
         return Err(over("certificates in a path", 0));

@@ -1,6 +1,7 @@
 //! Name constraints (RFC 5280 §4.2.1.10; G-031): may a CA issue for these names?
-//! In: the constraints of one CA, the names of one certificate below it. Out: yes, or the name and the rule it breaks.
-//! A form that is constrained here but cannot be compared refuses every certificate that has a name of that form.
+//! In: the constraints of one CA, the names of one certificate below it. Out: yes, or the name and the rule
+//! it breaks. A form that is constrained here but cannot be compared refuses every certificate that has a
+//! name of that form.
 
 use super::extensions::AltNames;
 use super::name::Name;
@@ -159,8 +160,8 @@ fn without_wildcard(dns: &str) -> &str {
     dns.strip_prefix("*.").unwrap_or(dns)
 }
 
-/// RFC 5280 §4.2.1.10: a mailbox, all mailboxes of one host, or (leading dot) of all hosts below a domain. An empty base
-/// takes in everything, as for dNSName.
+/// RFC 5280 §4.2.1.10: a mailbox, all mailboxes of one host, or (leading dot) of all hosts below a domain.
+/// An empty base takes in everything, as for dNSName.
 fn is_mail_within(mail: &str, base: &str) -> bool {
     let Some((local, host)) = mail.rsplit_once('@') else {
         return false;

@@ -1,6 +1,9 @@
 //! The extensions of one certificate (RFC 5280 §4.2), decoded strictly: the whole value, nothing after it.
-//! In: the Extensions element. Out: what the path rules use, and a list of defects. A known extension that does not decode
-//! is a defect whether it is critical or not; so is one that appears twice, and an unknown one that is critical.
+//! In: the Extensions element. Out: what the path rules use, and a list of defects. A known extension that
+//! does not decode is a defect whether it is critical or not; so is one that appears twice, and an unknown
+//! one that is critical.
+
+use std::collections::HashSet;
 
 use der::Decode;
 use der::asn1::ObjectIdentifier;
@@ -24,7 +27,8 @@ pub(super) struct AltNames {
     pub mail: Vec<String>,
     pub dns: Vec<String>,
     pub directory: Vec<Name>,
-    /// Forms that are not compared: `uniformResourceIdentifier`, `iPAddress`, `registeredID`, `ediPartyName`, `otherName OID`.
+    /// Forms that are not compared: `uniformResourceIdentifier`, `iPAddress`, `registeredID`,
+    /// `ediPartyName`, `otherName OID`.
     pub other: Vec<String>,
 }
 
@@ -61,19 +65,18 @@ impl Extensions {
                 .push("the extensions do not decode (RFC 5280 §4.1.2.9)".to_owned());
             return out;
         };
-        let mut seen: Vec<&[u8]> = Vec::new();
+        let mut seen = HashSet::new();
         for extension in list {
             match read_extension(extension) {
                 None => out
                     .defects
                     .push("an extension does not decode (RFC 5280 §4.2)".to_owned()),
-                Some((oid, ..)) if seen.contains(&oid) => {
+                Some((oid, ..)) if !seen.insert(oid) => {
                     // RFC 5280 §4.2: not more than one instance of an extension.
                     out.defects
                         .push(format!("extension {} appears twice", dotted(oid)));
                 }
                 Some((oid, critical, value)) => {
-                    seen.push(oid);
                     if let Err(defect) = out.take(&dotted(oid), critical, value) {
                         out.defects.push(defect);
                     }
@@ -281,8 +284,9 @@ fn alt_names(value: &[u8]) -> Result<AltNames, Defect> {
     Ok(names)
 }
 
-/// RFC 5280 §4.2.1.6: an addr-spec, no phrase or comment around it. Strict, so that two readers cannot differ (G-043):
-/// no blanks or controls, one `@` outside quotes, something on both sides, no dot at an end of the domain.
+/// RFC 5280 §4.2.1.6: an addr-spec, no phrase or comment around it. Strict, so that two readers cannot
+/// differ (G-043): no blanks or controls, one `@` outside quotes, something on both sides, no dot at an end
+/// of the domain.
 pub(super) fn is_mailbox(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else {
         return false;
@@ -292,7 +296,8 @@ pub(super) fn is_mailbox(text: &str) -> bool {
     local_fine && is_host(domain) && text.bytes().all(|octet| octet.is_ascii_graphic())
 }
 
-/// Printable ASCII without blanks, no empty label: neither a leading nor a trailing dot (RFC 1034 §3.5, G-043).
+/// Printable ASCII without blanks, no empty label: neither a leading nor a trailing dot (RFC 1034 §3.5,
+/// G-043).
 pub(super) fn is_host(text: &str) -> bool {
     let label =
         |label: &str| !label.is_empty() && label.bytes().all(|octet| octet.is_ascii_graphic());

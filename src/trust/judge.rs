@@ -1,5 +1,6 @@
 //! The verdicts: per recipient, in both directions.
-//! In: what was opened or found, anchors, evidence, a time. Out: a [`Judgment`]; the only place where a [`Grant`] is made.
+//! In: what was opened or found, anchors, evidence, a time. Out: a [`Judgment`]; the only place where a
+//! [`Grant`] is made.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ use super::chain::distrust;
 use super::path::{Work, build_path_within, telling};
 use super::{AnchorId, AnchorSet, Anchors, Certificate, DomainTrust, Path, PathPurpose, binds};
 
-/// Proof that this recipient accepts this message. Made by [`judge`] alone; comes back from a committed verdict
-/// through [`Grant::restore`]. No Clone, no Default, no Deserialize.
+/// Proof that this recipient accepts this message. Made by [`judge`] alone; comes back from a committed
+/// verdict through [`Grant::restore`]. No Clone, no Default, no Deserialize.
 ///
 /// Nobody else can make one:
 /// ```compile_fail,E0451
@@ -131,7 +132,8 @@ pub enum Need {
     Issuer(String),
 }
 
-/// What was fetched so far: revocation lists and the like. Empty for now; the type is here from the first day.
+/// What was fetched so far: revocation lists and the like. Empty for now; the type is here from the first
+/// day.
 #[derive(Debug, Default)]
 pub struct Evidence {}
 
@@ -160,8 +162,8 @@ pub struct Judgment {
     pub undecided: Vec<(Address, Vec<Need>)>,
 }
 
-/// Inbound: for each recipient that `opened` could be opened for, whether some signer bound to the sender has a path to one of
-/// the recipient's inbound anchors (A-068, A-080).
+/// Inbound: for each recipient that `opened` could be opened for, whether some signer bound to the sender
+/// has a path to one of the recipient's inbound anchors (A-068, A-080).
 pub fn judge(opened: &Opened, anchors: &Anchors, _evidence: &Evidence, now: Timestamp) -> Judgment {
     let case = Case::of(opened);
     let Some(sender) = opened.sender() else {
@@ -170,9 +172,9 @@ pub fn judge(opened: &Opened, anchors: &Anchors, _evidence: &Evidence, now: Time
     case.judge_each(sender, anchors, now, |trust| vec![&trust.inbound])
 }
 
-/// A report: each recipient of `opened` (a local address that sent something) is granted if some signer is bound to
-/// `reported_on` (the tracked recipient that the report speaks for) and has a path to the outbound OR inbound anchors of that
-/// local address (B-027, decision 9).
+/// A report: each recipient of `opened` (a local address that sent something) is granted if some signer is
+/// bound to `reported_on` (the tracked recipient that the report speaks for) and has a path to the outbound
+/// OR inbound anchors of that local address (B-027, decision 9).
 pub fn judge_report(
     opened: &Opened,
     reported_on: &Address,
@@ -291,7 +293,8 @@ impl<'a> Paths<'a> {
         }
     }
 
-    /// The first candidate that is bound to `address` and leads to one of `sets`; otherwise the most telling reason of all.
+    /// The first candidate that is bound to `address` and leads to one of `sets`; otherwise the most telling
+    /// reason of all.
     fn first<'c>(
         &mut self,
         candidates: &[&'c Arc<Certificate>],
@@ -369,7 +372,8 @@ fn unbound(certificate: &Certificate, address: &Address) -> Distrust {
     distrust(Reason::NotBound, certificate, &what)
 }
 
-/// Outbound: an address with a certificate that was checked against the sender's anchors. Made by [`judge_recipient`] alone.
+/// Outbound: an address with a certificate that was checked against the sender's anchors. Made by
+/// [`judge_recipient`] alone.
 #[derive(Debug)]
 pub struct TrustedRecipient {
     address: Address,
@@ -399,8 +403,8 @@ pub enum RecipientJudgment {
     Undecided(Vec<Need>),
 }
 
-/// Outbound: the first certificate of `found` that is bound to `recipient`, fit for encryption, and has a path to the sender's
-/// outbound anchors (A-081, C-012, C-040). `for_report`: inbound anchors count too.
+/// Outbound: the first certificate of `found` that is bound to `recipient`, fit for encryption, and has a
+/// path to the sender's outbound anchors (A-081, C-012, C-040). `for_report`: inbound anchors count too.
 pub fn judge_recipient(
     recipient: &Address,
     found: &[Arc<Certificate>],
@@ -438,198 +442,4 @@ pub fn judge_recipient(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::crypto::issue::KeyKind;
-    use crate::trust::Profile;
-    use crate::trust::testing::*;
-    use crate::world::World;
-
-    const SENDER: &str = "ann@sender.example";
-
-    fn address(text: &str) -> Address {
-        Address::parse(text).expect("an address")
-    }
-
-    fn set(anchors: &[&Made]) -> Arc<AnchorSet> {
-        Arc::new(AnchorSet::new(
-            anchors.iter().map(|made| Arc::clone(&made.certificate)),
-        ))
-    }
-
-    /// Our domains, each with its inbound and outbound anchors.
-    fn ours(domains: &[(&str, &Arc<AnchorSet>, &Arc<AnchorSet>)]) -> Anchors {
-        let trust = |inbound: &Arc<AnchorSet>, outbound: &Arc<AnchorSet>| DomainTrust {
-            tenant: "default".into(),
-            profile: Profile::V1_3,
-            inbound: Arc::clone(inbound),
-            outbound: Arc::clone(outbound),
-        };
-        let mut all = HashMap::new();
-        for (name, inbound, outbound) in domains {
-            all.insert((*name).to_owned(), trust(inbound, outbound));
-        }
-        Anchors::new(all)
-    }
-
-    fn verdicts(judgment: &Judgment) -> Vec<(String, Option<Reason>)> {
-        let granted = judgment
-            .granted
-            .iter()
-            .map(|grant| (grant.recipient().to_string(), None));
-        let refused = judgment
-            .refused
-            .iter()
-            .map(|(who, why)| (who.to_string(), Some(why.reason)));
-        granted.chain(refused).collect()
-    }
-
-    fn case<'a>(recipients: &'a [Address], signers: &[&'a Made]) -> Case<'a> {
-        Case {
-            message: TrackingId::new(&World::at(NOW)),
-            digest: [7; 32],
-            recipients,
-            signers: signers.iter().map(|made| &made.certificate).collect(),
-            bag: &[],
-        }
-    }
-
-    fn inbound(trust: &DomainTrust) -> Vec<&Arc<AnchorSet>> {
-        vec![&trust.inbound]
-    }
-
-    #[test]
-    fn trust_is_decided_for_each_recipient_by_its_own_anchors() {
-        let (ours_ca, theirs) = (Make::ca("A").by_itself(), Make::ca("B").by_itself());
-        let leaf = Make::leaf(&[(1, SENDER)]).by(&ours_ca);
-        let (yes, no) = (set(&[&ours_ca]), set(&[&theirs]));
-        let anchors = ours(&[("yes.example", &yes, &no), ("no.example", &no, &yes)]);
-        let recipients = [
-            address("x@yes.example"),
-            address("y@no.example"),
-            address("z@else.example"),
-        ];
-        let case = case(&recipients, &[&leaf]);
-        let judgment = case.judge_each(&address(SENDER), &anchors, NOW, inbound);
-        let no_path = Some(Reason::NoPath);
-        assert_eq!(
-            verdicts(&judgment),
-            [
-                ("x@yes.example".to_owned(), None),
-                ("y@no.example".to_owned(), no_path),
-                ("z@else.example".to_owned(), no_path)
-            ]
-        );
-        let grant = judgment.granted.first().expect("granted");
-        assert_eq!(grant.message(), case.message);
-        assert_eq!(grant.digest(), [7; 32]);
-        assert_eq!(grant.signer(), leaf.certificate.fingerprint());
-        assert_eq!(grant.anchor(), AnchorId(ours_ca.certificate.fingerprint()));
-        assert_eq!(grant.path(), ["CN=Leaf", "CN=A"]);
-    }
-
-    #[test]
-    fn a_signer_must_be_bound_to_the_sender_by_any_of_its_names() {
-        let root = Make::ca("Root").by_itself();
-        let anchors = ours(&[("d.example", &set(&[&root]), &set(&[]))]);
-        let recipients = [address("x@d.example")];
-        for (names, fine) in [
-            (&[(1_u8, SENDER)][..], true),
-            (&[(1, "ANN@Sender.example")], true),
-            (&[(2, "sender.example")], true),
-            (&[(1, "bob@other.example"), (2, "sender.example")], true),
-            (&[(2, "other.example"), (2, "sender.example")], true),
-            (&[(1, "bob@sender.example")], false),
-            (&[(1, "ann@other.example")], false),
-            (&[(2, "example")], false),
-            (&[(2, "mail.sender.example")], false),
-            (&[(2, "*.example")], false),
-            (&[(2, "*.sender.example")], false),
-        ] {
-            let leaf = Make::leaf(names).by(&root);
-            let case = case(&recipients, &[&leaf]);
-            let judgment = case.judge_each(&address(SENDER), &anchors, NOW, inbound);
-            let expected = (!fine).then_some(Reason::NotBound);
-            assert_eq!(
-                verdicts(&judgment),
-                [("x@d.example".to_owned(), expected)],
-                "{names:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_bad_signer_beside_a_good_one_neither_helps_nor_harms() {
-        let (root, forger) = (Make::ca("Root").by_itself(), Make::ca("Root").by_itself());
-        let anchors = ours(&[("d.example", &set(&[&root]), &set(&[]))]);
-        let recipients = [address("x@d.example")];
-        let good = Make::leaf(&[(1, SENDER)]).by(&root);
-        let other = Make::leaf(&[(1, "bob@d.example")]).by(&root);
-        let forged = Make::leaf(&[(1, SENDER)]).by(&forger);
-        for (signers, expected) in [
-            (&[&other, &forged, &good][..], None),
-            (&[&other, &forged], Some(Reason::BadIssuerSignature)),
-            (&[&other], Some(Reason::NotBound)),
-            (&[], Some(Reason::NotBound)),
-        ] {
-            let case = case(&recipients, signers);
-            let judgment = case.judge_each(&address(SENDER), &anchors, NOW, inbound);
-            assert_eq!(verdicts(&judgment), [("x@d.example".to_owned(), expected)]);
-        }
-    }
-
-    #[test]
-    fn an_encryption_certificate_is_bound_rsa_and_trusted_by_the_sender() {
-        let root = Make::ca("Root").by_itself();
-        let rsa = key(KeyKind::Rsa(2048));
-        let to = |names: &[(u8, &str)]| Make::leaf(names).key(&rsa).by(&root);
-        let good = to(&[(1, "to@far.example")]);
-        let foreign = to(&[(1, "else@far.example")]);
-        let curve = Make::leaf(&[(1, "to@far.example")]).by(&root);
-        let (yes, no) = (set(&[&root]), set(&[]));
-        let anchors = ours(&[("out.example", &no, &yes), ("in.example", &yes, &no)]);
-        let judge = |found: &[&Made], sender: &str, for_report| {
-            let found: Vec<_> = found
-                .iter()
-                .map(|made| Arc::clone(&made.certificate))
-                .collect();
-            let (to, sender) = (address("to@far.example"), address(sender));
-            match judge_recipient(
-                &to,
-                &found,
-                &sender,
-                for_report,
-                &anchors,
-                &Evidence::default(),
-                NOW,
-            ) {
-                RecipientJudgment::Trusted(trusted) => Ok(trusted.certificate().fingerprint()),
-                RecipientJudgment::Refused(why) => Err(why.reason),
-                RecipientJudgment::Undecided(_) => Err(Reason::RevocationUnknown),
-            }
-        };
-        let id = good.certificate.fingerprint();
-        assert_eq!(
-            judge(&[&foreign, &curve, &good], "s@out.example", false),
-            Ok(id)
-        );
-        assert_eq!(
-            judge(&[&foreign, &curve], "s@out.example", false),
-            Err(Reason::WeakKey)
-        );
-        assert_eq!(
-            judge(&[&foreign], "s@out.example", false),
-            Err(Reason::NotBound)
-        );
-        assert_eq!(
-            judge(&[], "s@out.example", false),
-            Err(Reason::NoCertificate)
-        );
-        assert_eq!(judge(&[&good], "s@in.example", false), Err(Reason::NoPath));
-        assert_eq!(judge(&[&good], "s@in.example", true), Ok(id));
-        assert_eq!(
-            judge(&[&good], "s@else.example", false),
-            Err(Reason::NoPath)
-        );
-    }
-}
+mod tests;

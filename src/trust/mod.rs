@@ -1,6 +1,7 @@
 //! Does THIS recipient accept THIS signer NOW? And: may we seal for this certificate?
-//! In: certificates, anchors, evidence, a time. Out: a [`Judgment`]; [`Grant`]s are made here and nowhere else.
-//! Pure: no socket, no clock; of the database only `sql`, which brings a committed grant back. Key identifiers order candidates and never prove anything.
+//! In: certificates, anchors, evidence, a time. Out: a [`Judgment`]; [`Grant`]s are made here and nowhere
+//! else. Pure: no socket, no clock; of the database only `sql`, which brings a committed grant back. Key
+//! identifiers order candidates and never prove anything.
 
 mod algorithm;
 mod anchors;

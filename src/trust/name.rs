@@ -1,6 +1,6 @@
-//! Distinguished names in the form in which they are compared (RFC 5280 §7.1): letter case and runs of blanks do not
-//! matter, string types do not matter, the order of RDNs does. Unicode normalisation is not done: such names compare
-//! unequal, which refuses rather than accepts.
+//! Distinguished names in the form in which they are compared (RFC 5280 §7.1): letter case and runs of
+//! blanks do not matter, string types do not matter, the order of RDNs does. Unicode normalisation is not
+//! done: such names compare unequal, which refuses rather than accepts.
 
 use super::tlv::{self, Element, tag};
 
@@ -38,13 +38,15 @@ impl Name {
         self.rdns.is_empty()
     }
 
-    /// Whether this name lies in the subtree that `base` opens (RFC 5280 §4.2.1.10): its first RDNs are those of `base`.
+    /// Whether this name lies in the subtree that `base` opens (RFC 5280 §4.2.1.10): its first RDNs are
+    /// those of `base`.
     pub fn is_within(&self, base: &Self) -> bool {
         self.rdns.starts_with(&base.rdns)
     }
 }
 
-/// One AttributeTypeAndValue: type, kind and value, each with its length, so that no two of them run together.
+/// One AttributeTypeAndValue: type, kind and value, each with its length, so that no two of them run
+/// together.
 fn read_attribute(attribute: Element<'_>, mails: &mut Vec<String>) -> Option<Vec<u8>> {
     let parts = tlv::all(attribute.value)?;
     let [kind, value] = parts.as_slice() else {

@@ -1,9 +1,11 @@
 //! Building and validating a path from a certificate to an anchor (RFC 5280 §6; A-083).
-//! In: a leaf, the certificates that came along, anchors, a time. Out: a [`Path`], or the most telling reason why there is none.
+//! In: a leaf, the certificates that came along, anchors, a time. Out: a [`Path`], or the most telling
+//! reason why there is none.
 //!
-//! The search goes down before it goes up: from the anchors it checks the signature of every edge that could matter, once, and
-//! only below issuers that are fit; then it climbs from the leaf over checked edges, with back-tracking, and validates each
-//! complete chain. So the costly work is bounded by edges and not by paths, and a bag without an anchor costs nothing.
+//! The search goes down before it goes up: from the anchors it checks the signature of every edge that could
+//! matter, once, and only below issuers that are fit; then it climbs from the leaf over checked edges, with
+//! back-tracking, and validates each complete chain. So the costly work is bounded by edges and not by
+//! paths, and a bag without an anchor costs nothing.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -97,8 +99,9 @@ impl Work {
     }
 }
 
-/// Finds a valid path from `leaf` through `bag` to an anchor. Tries all candidate paths within the budgets of `limits.rs`;
-/// each signature check is done once. On failure the most telling reason of all tried paths is given.
+/// Finds a valid path from `leaf` through `bag` to an anchor. Tries all candidate paths within the budgets
+/// of `limits.rs`; each signature check is done once. On failure the most telling reason of all tried paths
+/// is given.
 ///
 /// # Errors
 /// [`Distrust`].

@@ -1,7 +1,7 @@
 //! Certificate policies along a path (RFC 5280 §6.1, with the graph of RFC 9618 instead of a tree; G-034).
-//! In: the certificates below the anchor, in order. Out: whether an acceptable policy holds where a CA demands one.
-//! Every policy is acceptable to us (user-initial-policy-set is anyPolicy), so that only the last level of the graph
-//! matters: it is kept as a set, and its size is bounded.
+//! In: the certificates below the anchor, in order. Out: whether an acceptable policy holds where a CA
+//! demands one. Every policy is acceptable to us (user-initial-policy-set is anyPolicy), so that only the
+//! last level of the graph matters: it is kept as a set, and its size is bounded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,7 +41,8 @@ pub(super) struct Policies {
 }
 
 impl Policies {
-    /// For a path of `length` certificates below the anchor. What the anchor's certificate demands holds, too (RFC 5937 §3.2).
+    /// For a path of `length` certificates below the anchor. What the anchor's certificate demands holds,
+    /// too (RFC 5937 §3.2).
     pub fn begin(length: usize, anchor: &Certificate) -> Self {
         let counter = u32::try_from(length).unwrap_or(u32::MAX).saturating_add(1);
         let any = Level {

@@ -1,5 +1,7 @@
-//! Certificates for tests, built octet by octet so that single fields can be bent in ways no issuing library allows.
+//! Certificates for tests, built octet by octet so that single fields can be bent in ways no issuing library
+//! allows.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +9,7 @@ use der::asn1::ObjectIdentifier;
 
 use crate::crypto::issue::{KeyKind, Purpose, Template, issue, make_key};
 use crate::crypto::{DigestAlgorithm, PrivateKey, sha256};
+use crate::store::{KeyEncryptionKey, Paths, Store};
 use crate::world::{Timestamp, World};
 
 use super::Certificate;
@@ -272,4 +275,39 @@ fn spki(key: &PrivateKey) -> Vec<u8> {
     let (outer, _) = tlv::first(&issued.certificate).expect("an element");
     let (tbs, _) = tlv::first(outer.value).expect("an element");
     tlv::all(tbs.value).expect("elements")[6].whole.to_vec()
+}
+
+/// A store in `dir` whose clock stands at [`NOW`], with d.example as our domain.
+pub(crate) async fn open_store(dir: &Path) -> Store {
+    let paths = Paths {
+        database: dir.join("carepost.db"),
+        blobs: dir.join("blobs"),
+    };
+    let key = KeyEncryptionKey::new([1; 32]);
+    let store = Store::open(&paths, "node", key, World::at(NOW))
+        .await
+        .expect("opens");
+    let insert =
+        "INSERT INTO domain (name, tenant_id, created_at) VALUES ('d.example', 'default', 0)";
+    store
+        .write("test", move |tx| {
+            Box::pin(async move {
+                sqlx::query(insert).execute(tx.conn()).await?;
+                Ok(())
+            })
+        })
+        .await
+        .expect("inserts");
+    store
+}
+
+/// Names of the events in the journal, in order.
+pub(crate) async fn events(store: &Store) -> Vec<String> {
+    let select = "SELECT event FROM journal ORDER BY node, seq";
+    store
+        .read("test", move |conn| {
+            Box::pin(async move { Ok(sqlx::query_scalar(select).fetch_all(conn).await?) })
+        })
+        .await
+        .expect("reads")
 }

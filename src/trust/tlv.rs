@@ -1,4 +1,5 @@
-//! DER elements, one level at a time: what `x509-parser` reads over (trailing octets, inner order) is seen here.
+//! DER elements, one level at a time: what `x509-parser` reads over (trailing octets, inner order) is seen
+//! here.
 //! In: octets. Out: slices of them. Definite, shortest lengths and low tag numbers only (X.690 §10.1).
 
 /// Tag octets that certificates use.
@@ -86,7 +87,8 @@ pub(super) fn only(octets: &[u8], tag: u8) -> Option<Element<'_>> {
     }
 }
 
-/// The contents of an INTEGER that is not negative, without the leading zero; `None` if it is not encoded shortest.
+/// The contents of an INTEGER that is not negative, without the leading zero; `None` if it is not encoded
+/// shortest.
 pub(super) fn unsigned(element: Element<'_>) -> Option<&[u8]> {
     if element.tag != tag::INTEGER {
         return None;

@@ -1,3 +1,5 @@
+//! Which paths are found, which are refused and why, and what the search costs.
+
 use super::*;
 use crate::crypto::issue::{Issued, KeyKind, Purpose, Template, issue, make_key};
 use crate::limits::CERTIFICATES_MAX;
@@ -256,6 +258,27 @@ fn path_lengths_count_intermediates_that_are_not_self_issued() {
         refusal(&deep, &[&one, &two], &[&root]),
         Some(Reason::PathTooLong)
     );
+    // The tightest length on the way counts, not the anchor's alone.
+    let last = limited(0);
+    let last = Make {
+        subject: name("Last"),
+        ..last
+    }
+    .by(&one);
+    let wide = limited(3).by_itself();
+    let three = Make::ca("Three").by(&last);
+    let one = Make::ca("One").key(&one.key).by(&wide);
+    assert_eq!(
+        refusal(&leaf.clone().by(&last), &[&one, &last], &[&wide]),
+        None
+    );
+    let deep = leaf.clone().by(&three);
+    let through = [&one, &last, &three];
+    assert_eq!(
+        refusal(&deep, &through, &[&wide]),
+        Some(Reason::PathTooLong)
+    );
+    let one = Make::ca("One").key(&one.key).by(&root);
     // A key rollover: same name, other key.
     let rolled = Make::ca("One").by(&one);
     assert_eq!(refusal(&leaf.by(&rolled), &[&one, &rolled], &[&root]), None);
@@ -302,7 +325,8 @@ fn a_copied_key_identifier_or_name_does_not_make_an_anchor() {
         ),
         None
     );
-    // the leaf claims the anchor's identifier; so does a CA of the anchor's name; and one signs in its name.
+    // the leaf claims the anchor's identifier; so does a CA of the anchor's name; and one signs in
+    // its name.
     let claimed = made(&template("L", direct.clone(), ski.clone()), None);
     assert_eq!(judge(&claimed, &[]), Some(Reason::NoPath));
     let twin = made(&template("Root", ca, ski), None);
