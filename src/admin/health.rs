@@ -1,5 +1,5 @@
-//! Readiness: each thing that mail needs is tried, now. In: the live store, keys, anchors, resolver. Out: a list that names what
-//! failed and what to do. Never a guess from configuration.
+//! Readiness: each thing that mail needs is tried, now. In: the live store, keys, anchors, resolver. Out: a
+//! list that names what failed and what to do. Never a guess from configuration.
 
 use serde::Serialize;
 

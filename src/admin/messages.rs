@@ -1,5 +1,5 @@
-//! `message list|show|cancel`: where a message is, why, and everything that happened to it. In: filters or an id. Out: rows in
-//! words. Never the content of a message.
+//! `message list|show|cancel`: where a message is, why, and everything that happened to it. In: filters or
+//! an id. Out: rows in words. Never the content of a message.
 
 use serde::Serialize;
 use serde_json::Value;

@@ -1,6 +1,6 @@
-//! What an operator may do, one function a verb. In: a [`Request`] and who asks. Out: a JSON answer or a [`Failure`] of two
-//! lines. The running carepost answers through `admin.sock`; a command without one opens the store itself and calls the same
-//! [`run`]. Never prints; never decides about a message.
+//! What an operator may do, one function a verb. In: a [`Request`] and who asks. Out: a JSON answer or a
+//! [`Failure`] of two lines. The running carepost answers through `admin.sock`; a command without one opens
+//! the store itself and calls the same [`run`]. Never prints; never decides about a message.
 
 mod accounts;
 mod addresses;

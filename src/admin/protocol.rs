@@ -1,5 +1,6 @@
-//! What is said over `admin.sock`: one JSON request a line, one JSON answer a line. The client and the server share these types,
-//! and so does a command that runs alone. In: lines. Out: [`Request`], [`Reply`], [`Failure`]. Never prints a password.
+//! What is said over `admin.sock`: one JSON request a line, one JSON answer a line. The client and the
+//! server share these types, and so does a command that runs alone. In: lines. Out: [`Request`], [`Reply`],
+//! [`Failure`]. Never prints a password.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -129,7 +129,16 @@ async fn domains_accounts_and_addresses_are_kept_and_listed() {
     )
     .await;
     assert_eq!(listed[0]["route"], "maildir:/m/a");
+}
 
+#[tokio::test]
+async fn what_cannot_be_done_is_refused_with_its_code_and_a_remedy() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let handle = gateway(dir.path()).await;
+    let add = json!({"verb": "domain-add", "name": "d.example", "profile": "v1.3"});
+    done(&handle, add).await;
+    let account = json!({"verb": "account-add", "name": "clinic", "addresses": []});
+    done(&handle, account).await;
     for (request, code) in [
         (
             json!({"verb": "domain-add", "name": "localhost", "profile": "v1.3"}),

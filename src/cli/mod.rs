@@ -1,5 +1,6 @@
-//! What the operator types. In: arguments. Out: a table or JSON on standard output, two lines on standard error if it failed,
-//! and an exit code of sysexits.h. Every verb goes through `admin`; nothing is decided here.
+//! What the operator types. In: arguments. Out: a table or JSON on standard output, two lines on standard
+//! error if it failed, and an exit code of sysexits.h. Every verb goes through `admin`; nothing is decided
+//! here.
 
 mod account;
 mod address;
