@@ -1,6 +1,7 @@
 //! The journey in: open -> judge -> route -> deliver -> notify. Control flow only.
-//! In: a spooled message and the lease on its job. Out: each recipient in a named state, each answer that is owed in the queue.
-//! An untrusted sender hears nothing; retries never judge again; a report never gets a report.
+//! In: a spooled message and the lease on its job. Out: each recipient in a named state, each answer that
+//! is owed in the queue. An untrusted sender hears nothing; retries never judge again; a report never gets
+//! a report.
 
 use std::sync::Arc;
 
@@ -52,7 +53,8 @@ pub async fn receive(
     }
 }
 
-/// One delivery job that is taken up again: the body is opened from the stored ciphertext, its digest compared with the verdict's.
+/// One delivery job that is taken up again: the body is opened from the stored ciphertext, its digest
+/// compared with the verdict's.
 ///
 /// # Errors
 /// [`StoreError`].

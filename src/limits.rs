@@ -47,7 +47,8 @@ pub const AUTH_WINDOW: Duration = Duration::from_secs(900);
 pub const PASSWORD_CHECKS_AT_ONCE: usize = 2;
 /// Right passwords remembered until the next change of the directory; 32 octets each.
 pub const PASSWORDS_REMEMBERED_MAX: usize = 10_000;
-/// Free octets on the store's file system below which mail is deferred with 452. Postfix `queue_minfree` habit: 1.5 × the largest message.
+/// Free octets on the store's file system below which mail is deferred with 452. Postfix `queue_minfree`
+/// habit: 1.5 × the largest message.
 pub const FREE_OCTETS_MIN: u64 = 192 * 1024 * 1024;
 /// Free inodes below which mail is deferred with 452.
 pub const FREE_INODES_MIN: u64 = 1_000;
@@ -68,7 +69,8 @@ pub const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Longest wait before the next accept.
 pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
-/// Received fields in one message before it is a loop. RFC 5321 §6.3 asks for at least 100; Postfix `hopcount_limit` 50.
+/// Received fields in one message before it is a loop. RFC 5321 §6.3 asks for at least 100; Postfix
+/// `hopcount_limit` 50.
 pub const HOPS_MAX: usize = 50;
 
 // ---- store ------------------------------------------------------------------------------------
@@ -193,7 +195,8 @@ pub const REPLY_LINES_MAX: u32 = 100;
 pub const KEPT_PER_HOP_MAX: usize = 4;
 /// Open connections kept, all next hops together.
 pub const KEPT_MAX: usize = 128;
-/// How long an idle connection is kept. Most servers wait longer; a shorter stay is politer (RFC 5321 §4.5.3.2.7: 5 minutes).
+/// How long an idle connection is kept. Most servers wait longer; a shorter stay is politer
+/// (RFC 5321 §4.5.3.2.7: 5 minutes).
 pub const KEPT_IDLE_MAX: Duration = Duration::from_secs(30);
 /// Addresses tried of one host. Postfix `smtp_mx_address_limit` 5.
 pub const ADDRESSES_PER_HOST_MAX: usize = 5;
@@ -253,7 +256,8 @@ pub const ANCHORS_PER_FILE_MAX: usize = 1_000;
 pub const MESSAGES_LISTED_MAX: u32 = 1_000;
 /// Journal rows of one message that are shown: 100 recipients with 50 events each.
 pub const TIMELINE_MAX: i64 = 5_000;
-/// Characters of a password that a person chose. NIST SP 800-63B §5.1.1.2 asks for 8; ours guard a mailbox open to the Internet.
+/// Characters of a password that a person chose. NIST SP 800-63B §5.1.1.2 asks for 8; ours guard a mailbox
+/// open to the Internet.
 pub const PASSWORD_LENGTH_MIN: usize = 12;
 /// One readiness check.
 pub const HEALTH_CHECK_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,6 +1,7 @@
 //! The journey out: discover -> judge -> seal -> relay -> settle. Control flow only.
-//! In: a lease on a relay job: one message, the recipients of one domain. Out: for each of them relayed, waiting, or failed with
-//! the sender told. Nothing leaves that is not sealed; nobody is sealed for who is not trusted.
+//! In: a lease on a relay job: one message, the recipients of one domain. Out: for each of them relayed,
+//! waiting, or failed with the sender told. Nothing leaves that is not sealed; nobody is sealed for who is
+//! not trusted.
 
 use std::sync::Arc;
 

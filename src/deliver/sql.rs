@@ -19,7 +19,8 @@ pub enum Attempt {
     Never { reason: Reason, detail: String },
 }
 
-/// T3. `report`: `dispatched` or `failed`, if one is owed. Returns the leases of its relay jobs; None if the lease was lost.
+/// T3. `report`: `dispatched` or `failed`, if one is owed. Returns the leases of its relay jobs; None if
+/// the lease was lost.
 ///
 /// # Errors
 /// [`StoreError`].

@@ -1,5 +1,6 @@
-//! The demo's two impostors. Each seals a message for beta with a certificate of its own and submits it to beta's public port.
-//! In: a certificate of any kind. Out: a message on the wire, and whether beta said 250.
+//! The demo's two impostors. Each seals a message for beta with a certificate of its own and submits it to
+//! beta's public port. In: a certificate of any kind. Out: a message on the wire, and whether beta said
+//! 250.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -274,8 +274,8 @@ pub async fn legs_of(
     Ok(rows.into_iter().filter_map(tracked).collect())
 }
 
-/// Which of these legs the report means: the recipient it names if that is one of them, else the one that sent it, else the
-/// only one there is. Final-Recipient is a hint: the ONC tool sends wrong ones.
+/// Which of these legs the report means: the recipient it names if that is one of them, else the one that
+/// sent it, else the only one there is. Final-Recipient is a hint: the ONC tool sends wrong ones.
 pub fn meant(legs: Vec<Tracked>, report: &Report) -> Vec<Tracked> {
     let named = |leg: &Tracked| {
         report
