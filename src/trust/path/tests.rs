@@ -454,8 +454,18 @@ fn name_constraints_of_every_ca_above_hold_for_every_certificate_below() {
         (&[], &[(2, "d.example")], &[MAIL], true),
         (&[], &[(1, "d.example")], &[MAIL], false),
         (&[], &[(6, "d.example")], &[MAIL], true),
-        (&[], &[(6, "d.example")], &[MAIL, (6, "http://e.example")], true),
-        (&[], &[(6, "d.example")], &[MAIL, (6, "http://d.example/")], false),
+        (
+            &[],
+            &[(6, "d.example")],
+            &[MAIL, (6, "http://e.example")],
+            true,
+        ),
+        (
+            &[],
+            &[(6, "d.example")],
+            &[MAIL, (6, "http://d.example/")],
+            false,
+        ),
         (&[], &[(6, "d.example")], &[MAIL, (6, "urn:x")], false),
     ];
     for (row, (permitted, excluded, names, fine)) in cases.iter().enumerate() {
