@@ -9,7 +9,7 @@ use crate::world::Timestamp;
 
 use super::path::Work;
 use super::policy::{Policies, PolicyFault};
-use super::rules::{EMAIL_PROTECTION, ExtendedUsage, PathPurpose, Rules, Standard};
+use super::rules::{EMAIL_PROTECTION, ExtendedUsage, PathPurpose, Rules, Standard, Switch};
 use super::{Certificate, Distrust};
 
 const ANY_EXTENDED_KEY_USAGE: &str = "2.5.29.37.0";
@@ -61,7 +61,7 @@ pub(super) fn check_leaf(
     now: Timestamp,
 ) -> Result<(), Distrust> {
     check_form(leaf, rules)?;
-    if leaf.is_ca() && rules.standard == Standard::Direct {
+    if leaf.is_ca() && rules.ca_as_leaf == Switch::Off {
         let what = "basicConstraints says cA (A-018)";
         return Err(distrust(Reason::LeafIsCa, leaf, what));
     }

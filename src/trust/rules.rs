@@ -13,7 +13,7 @@ pub const EMAIL_PROTECTION: &str = "1.3.6.1.5.5.7.3.4";
 /// Whose rules hold for a certificate on its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standard {
-    /// Direct: a leaf is no CA, forms as the field writes them.
+    /// Direct: forms as the field writes them.
     Direct,
     /// RFC 5280 alone, with what its §4 demands of the form of a certificate (docs/deviations.md).
     Rfc5280,
@@ -92,6 +92,8 @@ pub enum RevocationScope {
 pub struct Rules {
     pub standard: Standard,
     pub purpose: PathPurpose,
+    /// Whether a CA may stand at the leaf's place (A-018 says no).
+    pub ca_as_leaf: Switch,
     pub extended_usage: ExtendedUsage,
     pub policies: PolicyRules,
     pub rsa_bits_min: u32,
@@ -105,6 +107,7 @@ impl Rules {
         Self {
             standard: Standard::Direct,
             purpose,
+            ca_as_leaf: Switch::Off,
             extended_usage: ExtendedUsage::Only(EMAIL_PROTECTION.to_owned()),
             policies: PolicyRules::default(),
             rsa_bits_min: RSA_BITS_MIN,
@@ -117,7 +120,7 @@ impl Rules {
     pub fn rfc5280() -> Self {
         Self {
             standard: Standard::Rfc5280,
-            purpose: PathPurpose::Any,
+            ca_as_leaf: Switch::On,
             extended_usage: ExtendedUsage::Any,
             ..Self::direct(PathPurpose::Any)
         }
@@ -126,8 +129,8 @@ impl Rules {
     /// Those for a CRL's signer whose certificate stands beside the path: the same, of no use but that.
     pub(super) fn of_crl_signer(&self) -> Self {
         Self {
-            standard: Standard::Rfc5280,
             purpose: PathPurpose::Any,
+            ca_as_leaf: Switch::On,
             extended_usage: ExtendedUsage::Any,
             policies: PolicyRules::default(),
             ..self.clone()

@@ -102,8 +102,7 @@ fn bend(chance: &mut Chance, makes: &mut [Make], said: &mut Vec<String>) {
 }
 
 fn is(extension: &[u8], dotted: &str) -> bool {
-    let id = oid(dotted);
-    extension.windows(id.len()).next_back().is_some() && extension[2..].starts_with(&id)
+    extension[2..].starts_with(&oid(dotted))
 }
 
 fn replace(make: &mut Make, extension: Vec<u8>, dotted: &str) {
