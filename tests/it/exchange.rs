@@ -50,7 +50,7 @@ fn two() -> Two {
         onward,
         back,
         folder,
-        dns: dns,
+        dns,
     }
 }
 

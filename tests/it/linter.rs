@@ -80,7 +80,8 @@ impl Entity {
             .split(&format!("\n--{boundary}--"))
             .next()
             .unwrap_or_default();
-        let parts = inside.split(&format!("\n--{boundary}\n")).skip(1);
+        let start = format!("\n--{boundary}\n");
+        let parts = inside.split(&start).skip(1);
         parts.map(Self::parse).collect()
     }
 }
