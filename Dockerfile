@@ -12,10 +12,12 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends make perl \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
-COPY Cargo.toml Cargo.lock rust-toolchain.toml ./
+# The image is the pinned compiler; rust-toolchain.toml would fetch clippy and rustfmt too.
+COPY Cargo.toml Cargo.lock ./
 COPY migrations ./migrations
-COPY docs ./docs
 COPY src ./src
+# Cargo wants every target of the manifest to be there, built or not.
+COPY tests ./tests
 RUN cargo build --locked --release --no-default-features --features vendored-openssl
 
 FROM debian:bookworm-slim

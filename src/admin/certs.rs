@@ -82,8 +82,8 @@ pub async fn records(handle: &Handle) -> Result<Vec<Record>, Failure> {
         .collect())
 }
 
-/// An address-bound certificate is published at the address with its @ as a dot (C-001; dots of the local part separate labels
-/// too, C-004), a domain-bound one at the domain.
+/// An address-bound certificate is published at the address with its @ as a dot (C-001; dots of the local
+/// part separate labels too, C-004), a domain-bound one at the domain.
 fn record(domain: &str, address: Option<&str>, der: &[u8]) -> Record {
     let name = format!("{}.", address.unwrap_or(domain).replace('@', "."));
     // Type 1 is PKIX; the key tag and the algorithm are 0: no DNSSEC key is meant (RFC 4398 §2.1).

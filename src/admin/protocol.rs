@@ -1,5 +1,6 @@
-//! What is said over `admin.sock`: one JSON request a line, one JSON answer a line. The client and the server share these types,
-//! and so does a command that runs alone. In: lines. Out: [`Request`], [`Reply`], [`Failure`]. Never prints a password.
+//! What is said over `admin.sock`: one JSON request a line, one JSON answer a line. The client and the
+//! server share these types, and so does a command that runs alone. In: lines. Out: [`Request`], [`Reply`],
+//! [`Failure`]. Never prints a password.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,6 +18,8 @@ pub mod exit {
     pub const USAGE: u8 = 2;
     /// What it needs is not there: no carepost runs, a port is in use.
     pub const UNAVAILABLE: u8 = 69;
+    /// Our own fault.
+    pub const SOFTWARE: u8 = 70;
     /// A file is there already, or cannot be made.
     pub const CANT_CREATE: u8 = 73;
     /// Try again later.

@@ -1,5 +1,6 @@
-//! `queue list|retry|hold|release`. In: a job's id, or a message's for all its jobs. Out: what was changed, in the queue, in the
-//! legs and in the journal, in one transaction. An attempt in flight is not broken off.
+//! `queue list|retry|hold|release`. In: a job's id, or a message's for all its jobs. Out: what was changed,
+//! in the queue, in the legs and in the journal, in one transaction. An attempt in flight is not broken
+//! off.
 
 use serde::Serialize;
 use sqlx::FromRow;

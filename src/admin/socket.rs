@@ -1,5 +1,5 @@
-//! `admin.sock`: only carepost's own user (and root) may connect; the peer's uid is the actor in the journal.
-//! In: one JSON request a line. Out: one JSON answer a line.
+//! `admin.sock`: only carepost's own user (and root) may connect; the peer's uid is the actor in the
+//! journal. In: one JSON request a line. Out: one JSON answer a line.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -16,8 +16,8 @@ use crate::limits;
 
 use super::{Failure, Handle, Reply, Request, exit, usage};
 
-/// Binds, then answers in a task until `stop` says so. A socket file that a dead process left is replaced: whoever holds the
-/// store's lock is the only carepost.
+/// Binds, then answers in a task until `stop` says so. A socket file that a dead process left is replaced:
+/// whoever holds the store's lock is the only carepost.
 ///
 /// # Errors
 /// Two lines: what happened and what to do.
@@ -35,7 +35,8 @@ pub async fn serve_socket(
     Ok(tokio::spawn(accept(handle, listener, path, stop)))
 }
 
-/// Bound beside its place, narrowed to 0600, then moved there, so that no instant has an open socket or none.
+/// Bound beside its place, narrowed to 0600, then moved there, so that no instant has an open socket or
+/// none.
 fn bind(path: &Path) -> io::Result<UnixListener> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");

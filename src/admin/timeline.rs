@@ -1,5 +1,5 @@
-//! The journal in words. In: an event's name and its facts. Out: one sentence with the evidence. Pure; never decides, never
-//! hides a fact that has no sentence yet.
+//! The journal in words. In: an event's name and its facts. Out: one sentence with the evidence. Pure;
+//! never decides, never hides a fact that has no sentence yet.
 
 use serde_json::Value;
 
@@ -23,6 +23,14 @@ impl Facts<'_> {
                 .collect::<Vec<_>>()
                 .join(" > "),
             Some(other) => other.to_string(),
+        }
+    }
+
+    /// `1 recipient`, `2 recipients`.
+    fn counted(&self, name: &str, noun: &str) -> String {
+        match self.text(name).as_str() {
+            "1" => format!("1 {noun}"),
+            count => format!("{count} {noun}s"),
         }
     }
 
@@ -59,13 +67,13 @@ fn inward(event: &str, facts: &Facts<'_>) -> Option<String> {
     let t = |name| facts.text(name);
     Some(match event {
         "accepted" => format!(
-            "accepted on the {} listener from {}{}{}, {} octets for {} recipients; 250 was said",
+            "accepted on the {} listener from {}{}{}, {} octets for {}; 250 was said",
             t("listener"),
             t("peer"),
             facts.aside("account ", "account"),
             facts.aside("", "tls"),
             t("size"),
-            t("recipients")
+            facts.counted("recipients", "recipient")
         ),
         "opened" => format!(
             "opened: sent by {}, signed by {}; {}, {}, {}{}",
@@ -116,8 +124,8 @@ fn outward(event: &str, facts: &Facts<'_>) -> Option<String> {
     let t = |name| facts.text(name);
     Some(match event {
         "discovered" => format!(
-            "{} certificates found at {} ({})",
-            t("certificates"),
+            "{} found at {} ({})",
+            facts.counted("certificates", "certificate"),
             t("name"),
             t("source")
         ),
@@ -128,9 +136,9 @@ fn outward(event: &str, facts: &Facts<'_>) -> Option<String> {
             t("anchor")
         ),
         "sealed" => format!(
-            "signed by {} and encrypted for {} recipients; {}, {}, {}",
+            "signed by {} and encrypted for {}; {}, {}, {}",
             t("signer"),
-            t("recipients"),
+            facts.counted("recipients", "recipient"),
             t("cipher"),
             t("key_transport"),
             t("digest")

@@ -1,5 +1,6 @@
 //! Single anchors (D-020, D-021): taken in, listed, removed, and made into the snapshot that `trust` reads.
-//! In: DER that the operator gave, the store. Out: rows with warnings, [`Anchors`]. Decides nothing about messages.
+//! In: DER that the operator gave, the store. Out: rows with warnings, [`Anchors`]. Decides nothing about
+//! messages.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -42,8 +43,8 @@ pub struct AnchorRow {
     pub warnings: Vec<String>,
 }
 
-/// Adds an anchor (DER). `direction`: in, out or both. RSA below 2048 bits is refused; the rest is warned about. Idempotent;
-/// adding it again with another direction or label changes that.
+/// Adds an anchor (DER). `direction`: in, out or both. RSA below 2048 bits is refused; the rest is warned
+/// about. Idempotent; adding it again with another direction or label changes that.
 ///
 /// # Errors
 /// [`AnchorError`].
@@ -248,7 +249,8 @@ fn warnings(certificate: &Certificate, now: Timestamp) -> Vec<String> {
     found
 }
 
-/// The snapshot: every domain with its inbound and outbound anchors (sets of equal profile and direction are shared).
+/// The snapshot: every domain with its inbound and outbound anchors (sets of equal profile and direction are
+/// shared).
 ///
 /// # Errors
 /// [`StoreError`].
@@ -288,7 +290,8 @@ fn snapshot(anchors: &[StoredAnchor], domains: Vec<StoredDomain>) -> Result<Anch
     Ok(Anchors::new(out))
 }
 
-/// Each certificate is parsed once. One that cannot be read is left out: nothing is trusted through it, and the list says so.
+/// Each certificate is parsed once. One that cannot be read is left out: nothing is trusted through it, and
+/// the list says so.
 fn sets(anchors: &[StoredAnchor]) -> Sets {
     let mut parsed: HashMap<&str, Option<Arc<Certificate>>> = HashMap::new();
     let mut members: HashMap<(String, Direction), Vec<Arc<Certificate>>> = HashMap::new();
@@ -321,4 +324,134 @@ fn sets(anchors: &[StoredAnchor]) -> Sets {
         .into_iter()
         .map(|(key, all)| (key, Arc::new(AnchorSet::new(all))))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::Address;
+    use crate::trust::testing::*;
+
+    fn ann() -> Actor {
+        Actor::Operator("ann".into())
+    }
+
+    async fn add(store: &Store, made: &Made, label: Option<&str>, direction: &str) -> AnchorRow {
+        let der = made.certificate.der();
+        add_anchor(store, ann(), der, label, "default", direction)
+            .await
+            .expect("is added")
+    }
+
+    #[tokio::test]
+    async fn an_anchor_counts_in_its_direction_until_it_is_removed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = open_store(dir.path()).await;
+        let (both, inbound) = (Make::ca("Both").by_itself(), Make::ca("In").by_itself());
+        add(&store, &both, Some("partner"), "both").await;
+        let row = add(&store, &inbound, None, "in").await;
+        assert_eq!((row.label.as_str(), row.warnings.len()), ("CN=In", 0));
+        let address = Address::parse("a@d.example").expect("an address");
+        let anchors = load(&store).await.expect("loads");
+        let trust = anchors.of(&address).expect("ours");
+        assert_eq!((trust.inbound.len(), trust.outbound.len()), (2, 1));
+        assert!(trust.outbound.contains(&both.certificate));
+        assert_eq!(trust.profile, Profile::V1_3);
+        let before = store.epoch();
+        let id = inbound.certificate.fingerprint_hex().to_uppercase();
+        remove_anchor(&store, ann(), &id[..20])
+            .await
+            .expect("is removed");
+        remove_anchor(&store, ann(), "partner")
+            .await
+            .expect("is removed");
+        assert!(store.epoch() > before);
+        let anchors = load(&store).await.expect("loads");
+        assert!(
+            anchors
+                .of(&address)
+                .is_some_and(|trust| trust.inbound.is_empty())
+        );
+        let events = events(&store).await;
+        assert_eq!(
+            events,
+            [
+                "anchor-added",
+                "anchor-added",
+                "anchor-removed",
+                "anchor-removed"
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn adding_an_anchor_again_changes_nothing_but_what_is_asked() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = open_store(dir.path()).await;
+        let root = Make::ca("Root").by_itself();
+        add(&store, &root, Some("partner"), "in").await;
+        let row = add(&store, &root, None, "in").await;
+        assert_eq!(row.label, "partner");
+        assert_eq!(events(&store).await.len(), 1);
+        let row = add(&store, &root, None, "both").await;
+        assert_eq!(
+            (row.label.as_str(), row.direction.as_str()),
+            ("partner", "both")
+        );
+        assert_eq!(list_anchors(&store).await.expect("lists").len(), 1);
+        assert_eq!(events(&store).await.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_an_anchor_or_is_not_one_is_told() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = open_store(dir.path()).await;
+        let root = Make::ca("Root").by_itself();
+        let weak = include_bytes!("../trust/path/fixtures/rsa1024.der");
+        let der = root.certificate.der();
+        let try_add = async |der: &[u8], profile, direction| {
+            add_anchor(&store, ann(), der, None, profile, direction)
+                .await
+                .expect_err("is refused")
+        };
+        assert!(matches!(
+            try_add(b"no", "default", "in").await,
+            AnchorError::Unfit(_)
+        ));
+        assert!(matches!(
+            try_add(weak, "default", "in").await,
+            AnchorError::Unfit(_)
+        ));
+        assert!(matches!(
+            try_add(der, "else", "in").await,
+            AnchorError::UnknownProfile(_)
+        ));
+        assert!(matches!(
+            try_add(der, "default", "up").await,
+            AnchorError::UnknownDirection(_)
+        ));
+        let expired = Make {
+            not_after: NOW.minus(DAY),
+            ..Make::leaf(&[(2, "d.example")])
+        };
+        assert_eq!(
+            add(&store, &expired.by_itself(), Some("one"), "in")
+                .await
+                .warnings
+                .len(),
+            2
+        );
+        add(&store, &root, Some("one"), "in").await;
+        for (which, several) in [("one", true), ("two", false), ("", false), ("zz", false)] {
+            let error = remove_anchor(&store, ann(), which)
+                .await
+                .expect_err("is refused");
+            assert_eq!(
+                matches!(error, AnchorError::Ambiguous(_)),
+                several,
+                "{which}"
+            );
+        }
+        assert_eq!(list_anchors(&store).await.expect("lists").len(), 2);
+    }
 }

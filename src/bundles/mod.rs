@@ -1,4 +1,5 @@
-//! Anchors as the operator keeps them: import, list, remove, and the snapshot for `trust`. Bundles come with a later order.
+//! Anchors as the operator keeps them: import, list, remove, and the snapshot for `trust`. Bundles come with
+//! a later order.
 //! In: certificate files, the store. Out: [`crate::trust::Anchors`].
 
 mod anchors;

@@ -2,7 +2,7 @@
 
 use sqlx::{FromRow, SqliteConnection};
 
-use crate::store::StoreError;
+use crate::store::{Named, StoreError};
 
 /// One row of `anchor`.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -28,10 +28,6 @@ pub(super) struct StoredDomain {
     pub trust_out: String,
 }
 
-fn failed(name: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
-    move |source| StoreError::Database { name, source }
-}
-
 /// All anchors, by label.
 pub(super) async fn all(conn: &mut SqliteConnection) -> Result<Vec<StoredAnchor>, StoreError> {
     sqlx::query_as(
@@ -40,7 +36,7 @@ pub(super) async fn all(conn: &mut SqliteConnection) -> Result<Vec<StoredAnchor>
     )
     .fetch_all(conn)
     .await
-    .map_err(failed("bundles.all"))
+    .named("bundles.all")
 }
 
 /// All domains of ours.
@@ -48,7 +44,7 @@ pub(super) async fn domains(conn: &mut SqliteConnection) -> Result<Vec<StoredDom
     sqlx::query_as("SELECT name, tenant_id, profile, trust_in, trust_out FROM domain")
         .fetch_all(conn)
         .await
-        .map_err(failed("bundles.domains"))
+        .named("bundles.domains")
 }
 
 /// The tenant of a trust profile, if there is one of that name.
@@ -60,7 +56,7 @@ pub(super) async fn tenant(
         .bind(profile)
         .fetch_optional(conn)
         .await
-        .map_err(failed("bundles.tenant"))
+        .named("bundles.tenant")
 }
 
 /// One anchor of a profile.
@@ -77,7 +73,7 @@ pub(super) async fn one(
     .bind(profile)
     .fetch_optional(conn)
     .await
-    .map_err(failed("bundles.one"))
+    .named("bundles.one")
 }
 
 /// Keeps an anchor; direction and label of one that is there are changed.
@@ -97,7 +93,7 @@ pub(super) async fn put(conn: &mut SqliteConnection, row: &StoredAnchor) -> Resu
     .bind(&row.added_by)
     .execute(conn)
     .await
-    .map_err(failed("bundles.put"))?;
+    .named("bundles.put")?;
     Ok(())
 }
 
@@ -112,6 +108,6 @@ pub(super) async fn delete(
         .bind(profile)
         .execute(conn)
         .await
-        .map_err(failed("bundles.delete"))?;
+        .named("bundles.delete")?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Taking in an identity; listing them.
-//! In: a key file that was read. Out: a row, after the certificate was found fit and the key found to be its own.
+//! In: a key file that was read. Out: a row, after the certificate was found fit and the key found to be its
+//! own.
 
 use std::sync::Arc;
 
@@ -47,8 +48,8 @@ pub struct IdentityRow {
     pub key: String,
 }
 
-/// Checks and stores a key file; the domains and addresses come from its subjectAltName. Returns the row. Importing it again
-/// changes nothing. An expired certificate is taken in for opening late mail only.
+/// Checks and stores a key file; the domains and addresses come from its subjectAltName. Returns the row.
+/// Importing it again changes nothing. An expired certificate is taken in for opening late mail only.
 ///
 /// # Errors
 /// [`ImportError`].
@@ -221,5 +222,201 @@ fn shown(row: &StoredIdentity) -> IdentityRow {
         not_before: Timestamp(row.not_before).rfc3339(),
         not_after: Timestamp(row.not_after).rfc3339(),
         key: of(Certificate::key_text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certs::{IdentityState, load};
+    use crate::crypto::PrivateKey;
+    use crate::crypto::issue::KeyKind;
+    use crate::trust::Profile;
+    use crate::trust::testing::*;
+
+    fn file(made: &Made, key: &PrivateKey, chain: &[&Made]) -> KeyFile {
+        KeyFile {
+            key: key.clone(),
+            certificate: made.certificate.der().to_vec(),
+            chain: chain
+                .iter()
+                .map(|one| one.certificate.der().to_vec())
+                .collect(),
+        }
+    }
+
+    async fn add(store: &Store, file: &KeyFile) -> Result<IdentityRow, ImportError> {
+        add_identity(store, Actor::Operator("ann".into()), file).await
+    }
+
+    fn address(text: &str) -> Address {
+        Address::parse(text).expect("an address")
+    }
+
+    #[tokio::test]
+    async fn an_identity_is_kept_wrapped_and_comes_back_with_its_chain() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = open_store(dir.path()).await;
+        let root = Make::ca("Root").by_itself();
+        let upper = Make::ca("Upper").by(&root);
+        let lower = Make::ca("Lower").by(&upper);
+        let leaf = Make::leaf(&[(2, "D.example")]).by(&lower);
+        let file = file(&leaf, &leaf.key, &[&root, &upper, &leaf, &lower]);
+        let row = add(&store, &file).await.expect("is added");
+        assert_eq!(
+            (row.domain.as_str(), row.bound_to.as_str()),
+            ("d.example", "d.example")
+        );
+        assert_eq!((row.key.as_str(), row.state.as_str()), ("P-256", "active"));
+        add(&store, &file).await.expect("changes nothing");
+        assert_eq!(events(&store).await, ["identity-added"]);
+        assert_eq!(list_identities(&store).await.expect("lists").len(), 1);
+        let ring = load(&store).await.expect("loads");
+        let found = ring
+            .signer(&address("x@d.example"), Profile::V1_3, NOW)
+            .expect("signs");
+        let chain: Vec<_> = found
+            .chain
+            .iter()
+            .map(|one| one.subject_text().to_owned())
+            .collect();
+        assert_eq!(chain, ["CN=Lower", "CN=Upper"]);
+        assert!(found.key.public().same_as(&leaf.key.public()));
+        let clear = leaf.key.to_pkcs8().expect("encodes");
+        let rows = store
+            .read("test", |conn| Box::pin(sql::all(conn)))
+            .await
+            .expect("reads");
+        let hidden = |row: &StoredIdentity| {
+            !row.wrapped_key
+                .windows(16)
+                .any(|part| clear.windows(16).any(|other| other == part))
+        };
+        assert!(rows.iter().all(hidden));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_serve_us_is_refused_with_its_cause() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = open_store(dir.path()).await;
+        let root = Make::ca("Root").by_itself();
+        let good = || Make::leaf(&[(1, "ann@d.example")]);
+        let refused = async |made: &Made, key: &PrivateKey| {
+            add(&store, &file(made, key, &[]))
+                .await
+                .expect_err("is refused")
+        };
+        let leaf = good().by(&root);
+        assert!(matches!(
+            refused(&leaf, &root.key).await,
+            ImportError::Mismatch
+        ));
+        let foreign = Make::leaf(&[(2, "else.example")]).by(&root);
+        let error = refused(&foreign, &foreign.key).await;
+        assert!(matches!(error, ImportError::ForeignDomain(name) if name == "else.example"));
+        for make in [
+            Make::ca("CA"),
+            Make::leaf(&[(6, "http://d.example")]),
+            good().with(basic_constraints(true, None)),
+            good().with(extension("1.2.3", true, &[])),
+            good().extensions(vec![san(&[(2, "d.example")]), key_usage(0x04)]),
+        ] {
+            let made = make.by(&root);
+            assert!(matches!(
+                refused(&made, &made.key).await,
+                ImportError::Unfit(_)
+            ));
+        }
+        assert!(list_identities(&store).await.expect("lists").is_empty());
+    }
+
+    #[tokio::test]
+    async fn late_mail_can_be_opened_with_what_no_longer_signs() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = open_store(dir.path()).await;
+        let root = Make::ca("Root").by_itself();
+        let ann = address("ann@d.example");
+        let old = Make {
+            not_after: NOW.minus(DAY),
+            ..Make::leaf(&[(1, "ann@d.example")])
+        };
+        let old = old.by(&root);
+        let row = add(&store, &file(&old, &old.key, &[]))
+            .await
+            .expect("is added");
+        assert_eq!(
+            (row.state.as_str(), row.bound_to.as_str()),
+            ("decrypt-only", "ann@d.example")
+        );
+        let rsa = key(KeyKind::Rsa(2048));
+        let opens = Make::leaf(&[])
+            .key(&rsa)
+            .extensions(vec![san(&[(2, "d.example")]), key_usage(0x20)]);
+        let opens = opens.by(&root);
+        add(&store, &file(&opens, &rsa, &[]))
+            .await
+            .expect("is added");
+        let ring = load(&store).await.expect("loads");
+        assert_eq!(ring.for_recipient(&ann, Profile::V1_3).len(), 2);
+        assert_eq!(
+            ring.for_recipient(&address("bob@d.example"), Profile::V1_3)
+                .len(),
+            1
+        );
+        assert!(ring.signer(&ann, Profile::V1_3, NOW).is_none());
+        let state = |one: &Arc<crate::certs::Identity>| one.state == IdentityState::DecryptOnly;
+        assert!(ring.for_recipient(&ann, Profile::V1_3).iter().all(state));
+    }
+
+    #[tokio::test]
+    async fn a_row_that_cannot_be_used_is_an_alarm_of_its_domain_and_no_more() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = open_store(dir.path()).await;
+        let root = Make::ca("Root").by_itself();
+        let (one, two) = (
+            Make::leaf(&[(1, "ann@d.example")]).by(&root),
+            Make::leaf(&[(1, "bob@d.example")]).by(&root),
+        );
+        add(&store, &file(&one, &one.key, &[]))
+            .await
+            .expect("is added");
+        add(&store, &file(&two, &two.key, &[]))
+            .await
+            .expect("is added");
+        let spoil = "UPDATE identity SET wrapped_key = (SELECT wrapped_key FROM identity WHERE id = $1) WHERE id = $2";
+        let (from, to) = (
+            one.certificate.fingerprint_hex(),
+            two.certificate.fingerprint_hex(),
+        );
+        store
+            .write("test", move |tx| {
+                Box::pin(async move {
+                    sqlx::query(spoil)
+                        .bind(from)
+                        .bind(to)
+                        .execute(tx.conn())
+                        .await?;
+                    Ok(())
+                })
+            })
+            .await
+            .expect("spoils");
+        let ring = load(&store).await.expect("loads");
+        let alarms = ring.alarms(NOW);
+        assert_eq!(alarms.len(), 2, "{alarms:?}");
+        assert!(
+            alarms
+                .iter()
+                .any(|alarm| alarm.text.contains("cannot be unwrapped"))
+        );
+        assert!(alarms.iter().any(|alarm| alarm.text.contains("expires")));
+        assert!(
+            ring.signer(&address("ann@d.example"), Profile::V1_3, NOW)
+                .is_some()
+        );
+        assert!(
+            ring.signer(&address("bob@d.example"), Profile::V1_3, NOW)
+                .is_none()
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! The snapshot: certificates and keys, parsed and unwrapped once.
-//! In: the rows of the store, or identities at hand. Out: who opens for an address, who signs for it, and what is wrong.
+//! In: the rows of the store, or identities at hand. Out: who opens for an address, who signs for it, and
+//! what is wrong.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap};
@@ -73,7 +74,8 @@ impl KeyRing {
         }
     }
 
-    /// Identities bound to this address (address-bound and domain-bound), for opening; expired ones too (late mail).
+    /// Identities bound to this address (address-bound and domain-bound), for opening; expired ones too
+    /// (late mail).
     pub fn for_recipient(&self, address: &Address, profile: Profile) -> Vec<Arc<Identity>> {
         let bound = |identity: &&Arc<Identity>| binds(&identity.certificate, address, profile);
         self.in_domain(address.domain())
@@ -83,8 +85,8 @@ impl KeyRing {
             .collect()
     }
 
-    /// The identity that signs for this address: active, bound, valid now, digitalSignature; address-bound before domain-bound,
-    /// then the one that is valid longest (A-093: never an expired one).
+    /// The identity that signs for this address: active, bound, valid now, digitalSignature; address-bound
+    /// before domain-bound, then the one that is valid longest (A-093: never an expired one).
     pub fn signer(
         &self,
         address: &Address,
@@ -117,7 +119,8 @@ impl KeyRing {
         self.domains.values().all(Vec::is_empty)
     }
 
-    /// Key that cannot be unwrapped, certificate that does not match its key (found at load), expired or soon to expire.
+    /// Key that cannot be unwrapped, certificate that does not match its key (found at load), expired or
+    /// soon to expire.
     pub fn alarms(&self, now: Timestamp) -> Vec<Alarm> {
         let mut alarms = self.broken.clone();
         let mut domains: Vec<_> = self.domains.iter().collect();
@@ -130,29 +133,34 @@ impl KeyRing {
                 .filter(active)
                 .map(|one| one.certificate.not_after())
                 .max();
-            alarms.extend(last.and_then(|last| expiry_alarm(domain, last, now)));
+            let text = match last {
+                None => Some(format!(
+                    "{domain} has no certificate that can sign\n  do: import one: `carepost cert import FILE`"
+                )),
+                Some(last) => expiry_alarm(domain, last, now),
+            };
+            alarms.extend(text.map(|text| Alarm {
+                domain: domain.clone(),
+                text,
+            }));
         }
         alarms
     }
 }
 
-fn expiry_alarm(domain: &str, last: Timestamp, now: Timestamp) -> Option<Alarm> {
+fn expiry_alarm(domain: &str, last: Timestamp, now: Timestamp) -> Option<String> {
     let when = last.rfc3339();
-    let text = if now > last {
-        format!(
-            "the certificate of {domain} expired {when}; nothing can be signed\n  do: import its successor: `carepost cert import FILE`"
-        )
+    let remedy = "do: renew it and import its successor: `carepost cert import FILE`";
+    if now > last {
+        let what = format!("the certificate of {domain} expired {when}; nothing can be signed");
+        Some(format!("{what}\n  {remedy}"))
     } else if now.plus(IDENTITY_WARNING) > last {
-        format!(
-            "the certificate of {domain} expires {when}\n  do: renew it and import its successor: `carepost cert import FILE`"
-        )
+        Some(format!(
+            "the certificate of {domain} expires {when}\n  {remedy}"
+        ))
     } else {
-        return None;
-    };
-    Some(Alarm {
-        domain: domain.to_owned(),
-        text,
-    })
+        None
+    }
 }
 
 /// The domains that a certificate's subjectAltName names, in lower case.
@@ -239,4 +247,113 @@ fn restore(kek: &KeyEncryptionKey, row: &StoredIdentity) -> Result<Option<Identi
         domain: row.domain.clone(),
         state,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::testing::*;
+
+    fn identity(make: Make, state: IdentityState) -> Identity {
+        let made = make.by_itself();
+        Identity {
+            certificate: made.certificate,
+            chain: Vec::new(),
+            key: made.key,
+            domain: "d.example".into(),
+            state,
+        }
+    }
+
+    #[test]
+    fn the_closest_then_longest_valid_identity_signs_and_never_an_unfit_one() {
+        let mail = || Make::leaf(&[(1, "ann@d.example")]);
+        let domain = || Make::leaf(&[(2, "d.example")]);
+        let active = IdentityState::Active;
+        let long = NOW.plus(DAY * 9);
+        let ring = KeyRing::of([
+            identity(
+                Make {
+                    not_after: NOW.plus(DAY * 99),
+                    ..domain()
+                },
+                active,
+            ),
+            identity(
+                Make {
+                    not_after: NOW.plus(DAY),
+                    ..mail()
+                },
+                active,
+            ),
+            identity(
+                Make {
+                    not_after: long,
+                    ..mail()
+                },
+                active,
+            ),
+            identity(
+                Make {
+                    not_after: NOW.minus(DAY),
+                    ..mail()
+                },
+                active,
+            ),
+            identity(
+                Make {
+                    not_after: NOW.plus(DAY * 50),
+                    ..mail()
+                },
+                IdentityState::DecryptOnly,
+            ),
+            identity(
+                mail().extensions(vec![san(&[(1, "ann@d.example")]), key_usage(0x20)]),
+                active,
+            ),
+        ]);
+        let signer = |who: &str, now| {
+            let address = Address::parse(who).expect("an address");
+            ring.signer(&address, Profile::V1_3, now)
+                .map(|found| found.certificate.not_after())
+        };
+        assert_eq!(signer("ann@d.example", NOW), Some(long));
+        assert_eq!(
+            signer("ann@d.example", NOW.plus(DAY * 20)),
+            Some(NOW.plus(DAY * 99))
+        );
+        assert_eq!(signer("bob@d.example", NOW), Some(NOW.plus(DAY * 99)));
+        assert_eq!(signer("bob@d.example", NOW.plus(DAY * 100)), None);
+        assert_eq!(signer("ann@else.example", NOW), None);
+        let ann = Address::parse("ann@d.example").expect("an address");
+        assert_eq!(ring.for_recipient(&ann, Profile::V1_3).len(), 6);
+    }
+
+    #[test]
+    fn expiry_is_told_ahead_unless_a_successor_is_there() {
+        let leaf = |days| Make {
+            not_after: NOW.plus(DAY * days),
+            ..Make::leaf(&[(2, "d.example")])
+        };
+        let ring = |days: &[u32]| {
+            KeyRing::of(
+                days.iter()
+                    .map(|days| identity(leaf(*days), IdentityState::Active)),
+            )
+        };
+        assert_eq!(ring(&[40]).alarms(NOW), []);
+        assert!(ring(&[20]).alarms(NOW)[0].text.contains("expires"));
+        assert!(
+            ring(&[20]).alarms(NOW.plus(DAY * 21))[0]
+                .text
+                .contains("expired")
+        );
+        assert_eq!(ring(&[20, 400]).alarms(NOW), []);
+        let late = KeyRing::of([identity(leaf(400), IdentityState::DecryptOnly)]);
+        assert!(
+            late.alarms(NOW)[0]
+                .text
+                .contains("no certificate that can sign")
+        );
+    }
 }

@@ -1,5 +1,6 @@
 //! Our identities: which certificates and keys we have, for whom, in what state. In: the store, key files.
-//! Out: a [`KeyRing`] snapshot for `open` and `seal`, rows and alarms for the operator. Private keys are stored wrapped.
+//! Out: a [`KeyRing`] snapshot for `open` and `seal`, rows and alarms for the operator. Private keys are
+//! stored wrapped.
 
 mod import;
 mod keyring;

@@ -2,7 +2,7 @@
 
 use sqlx::{FromRow, SqliteConnection};
 
-use crate::store::StoreError;
+use crate::store::{Named, StoreError};
 
 /// One row of `identity`.
 #[derive(Clone, Debug, FromRow)]
@@ -22,10 +22,6 @@ pub(super) struct StoredIdentity {
     pub added_by: String,
 }
 
-fn failed(name: &'static str) -> impl Fn(sqlx::Error) -> StoreError {
-    move |source| StoreError::Database { name, source }
-}
-
 /// All identities, by domain and expiry.
 pub(super) async fn all(conn: &mut SqliteConnection) -> Result<Vec<StoredIdentity>, StoreError> {
     sqlx::query_as(
@@ -35,7 +31,7 @@ pub(super) async fn all(conn: &mut SqliteConnection) -> Result<Vec<StoredIdentit
     )
     .fetch_all(conn)
     .await
-    .map_err(failed("certs.all"))
+    .named("certs.all")
 }
 
 /// Our domains, with their tenants and profiles.
@@ -45,7 +41,7 @@ pub(super) async fn domains(
     sqlx::query_as("SELECT name, tenant_id FROM domain ORDER BY name")
         .fetch_all(conn)
         .await
-        .map_err(failed("certs.domains"))
+        .named("certs.domains")
 }
 
 /// Keeps an identity. False if it was there.
@@ -73,7 +69,7 @@ pub(super) async fn insert(
     .bind(&row.added_by)
     .execute(conn)
     .await
-    .map_err(failed("certs.insert"))?;
+    .named("certs.insert")?;
     Ok(done.rows_affected() == 1)
 }
 

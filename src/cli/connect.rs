@@ -1,5 +1,5 @@
-//! How a verb reaches live state. In: a request. Out: its answer, from the running carepost through admin.sock, or, if none
-//! runs, from the store opened here under its lock. Never both.
+//! How a verb reaches live state. In: a request. Out: its answer, from the running carepost through
+//! admin.sock, or, if none runs, from the store opened here under its lock. Never both.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;

@@ -1,5 +1,5 @@
-//! `carepost health`: asks the running carepost through admin.sock, or, if this user may not, through its health port.
-//! Out: the checks; exit 0 ready, 1 not ready, 69 nobody runs. Never opens the store itself.
+//! `carepost health`: asks the running carepost through admin.sock, or, if this user may not, through its
+//! health port. Out: the checks; exit 0 ready, 1 not ready, 69 nobody runs. Never opens the store itself.
 
 use std::time::Duration;
 

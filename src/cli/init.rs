@@ -1,6 +1,6 @@
-//! `carepost init`: a gateway that `serve` starts as it stands. In: names. Out: configuration, key-encryption key, TLS and
-//! domain certificates, store; then what to publish and what still blocks real mail. Refuses to overwrite; a failure half-way
-//! leaves nothing behind.
+//! `carepost init`: a gateway that `serve` starts as it stands. In: names. Out: configuration,
+//! key-encryption key, TLS and domain certificates, store; then what to publish and what still blocks real
+//! mail. Refuses to overwrite; a failure half-way leaves nothing behind.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -451,7 +451,8 @@ fn demo_ca(made: &mut Made, world: &World, domain: &str) -> Result<(Issued, Issu
     Ok((leaf, ca))
 }
 
-/// Takes in the demo certificate, and trusts its CA, so that mail between addresses of this domain can be tried at once.
+/// Takes in the demo certificate, and trusts its CA, so that mail between addresses of this domain can be
+/// tried at once.
 async fn identify(
     handle: &Handle,
     actor: Actor,

@@ -1,5 +1,5 @@
-//! `carepost serve`: logging, signals, and the node until it is told to stop. First SIGTERM or SIGINT: finish what was begun.
-//! Second: now.
+//! `carepost serve`: logging, signals, and the node until it is told to stop. First SIGTERM or SIGINT:
+//! finish what was begun. Second: now.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -31,8 +31,8 @@ pub async fn run(desk: &Desk) -> Result<(), Failure> {
         .map_err(|text| Failure::of(code_of(&text), &text))
 }
 
-/// `serve` tells its failures in two lines; those that no restart mends have the code for configuration, so that a service
-/// manager can stop trying (RestartPreventExitStatus=78).
+/// `serve` tells its failures in two lines; those that no restart mends have the code for configuration, so
+/// that a service manager can stop trying (RestartPreventExitStatus=78).
 fn code_of(text: &str) -> u8 {
     let lasting = ["the database has schema", "key-encryption key"];
     if lasting.iter().any(|part| text.contains(part)) {

@@ -1,4 +1,5 @@
-//! Tables for people. In: rows of JSON. Out: text in columns. What a stranger wrote (a HELO, a reply) cannot move the cursor.
+//! Tables for people. In: rows of JSON. Out: text in columns. What a stranger wrote (a HELO, a reply)
+//! cannot move the cursor.
 
 use serde_json::Value;
 

@@ -1,4 +1,5 @@
-//! The configuration as it is used: every default filled in, every path absolute (relative ones start at the file's folder).
+//! The configuration as it is used: every default filled in, every path absolute (relative ones start at
+//! the file's folder).
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -48,7 +49,8 @@ pub struct Config {
     pub hostname: String,
     pub database: PathBuf,
     pub blobs: PathBuf,
-    /// The key-encryption key's file; `CAREPOST_KEK_FILE` or a systemd credential `carepost-kek` override it.
+    /// The key-encryption key's file; `CAREPOST_KEK_FILE` or a systemd credential `carepost-kek` override
+    /// it.
     pub kek_file: PathBuf,
     pub admin_socket: PathBuf,
     /// Loopback listener for `/healthz/*`.

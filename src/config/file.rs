@@ -1,5 +1,5 @@
-//! The configuration as it is written. In: TOML. Out: a checked [`Config`], or an error that names file, line, what is wrong
-//! and what to do. Reads the file and two environment variables; touches nothing else.
+//! The configuration as it is written. In: TOML. Out: a checked [`Config`], or an error that names file,
+//! line, what is wrong and what to do. Reads the file and two environment variables; touches nothing else.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;

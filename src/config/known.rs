@@ -1,5 +1,6 @@
-//! Every key that the file may hold, with its default, unit and reason: one list, from which unknown keys are recognised, the
-//! file that `init` writes is made, and `docs/config.md` is tested. In: nothing. Out: the list, and a commented file.
+//! Every key that the file may hold, with its default, unit and reason: one list, from which unknown keys
+//! are recognised, the file that `init` writes is made, and `docs/config.md` is tested. In: nothing. Out:
+//! the list, and a commented file.
 
 use std::fmt::Write as _;
 

@@ -1,5 +1,6 @@
-//! The node's TOML file: as written, then checked, then used. In: a file. Out: a [`Config`], or an error with file, line and
-//! the nearest known key. Holds what needs a restart; everything else lives in the store.
+//! The node's TOML file: as written, then checked, then used. In: a file. Out: a [`Config`], or an error
+//! with file, line and the nearest known key. Holds what needs a restart; everything else lives in the
+//! store.
 
 mod checked;
 mod file;

@@ -1,8 +1,10 @@
 //! Keys and signature algorithms as certificates write them (RFC 3279, RFC 4055, RFC 5480, RFC 5758).
-//! In: SubjectPublicKeyInfo and AlgorithmIdentifier. Out: numbers for `crypto`, or the name of what is refused.
+//! In: SubjectPublicKeyInfo and AlgorithmIdentifier. Out: numbers for `crypto`, or the name of what is
+//! refused.
 
-use x509_parser::prelude::X509Certificate;
+use x509_parser::prelude::FromDer;
 use x509_parser::signature_algorithm::SignatureAlgorithm as Parsed;
+use x509_parser::x509::AlgorithmIdentifier;
 
 use crate::crypto::{CryptoError, Curve, DigestAlgorithm, PublicKey, SignatureAlgorithm};
 use crate::limits::RSA_BITS_MAX;
@@ -89,7 +91,7 @@ fn read_rsa(octets: &[u8]) -> ReadKey {
     };
     let bits = bit_length(modulus);
     let text = format!("RSA {bits}");
-    // RFC 8017 §3.1: both odd, e at least 3. FIPS 186-5 §5.1 caps e at 256 bits; larger ones only cost time.
+    // RFC 8017 §3.1: both odd, e at least 3. FIPS 186-5 §5.1 caps e at 256 bits: larger ones cost time.
     let odd = |number: &[u8]| number.last().is_some_and(|last| last & 1 == 1);
     if !odd(modulus) || !odd(exponent) || exponent == [1] || bit_length(exponent) > 256 {
         return ReadKey {
@@ -135,17 +137,16 @@ fn read_ec(curve: &[u8], point: &[u8]) -> ReadKey {
     }
 }
 
-/// How the certificate is signed; the error names what is refused (A-021: SHA-256 or better).
+/// How a certificate or a CRL is signed; the error names what is refused (A-021: SHA-256 or better).
 pub(super) fn read_signature_algorithm(
     algorithm: Element<'_>,
-    parsed: &X509Certificate<'_>,
 ) -> Result<SignatureAlgorithm, String> {
     use DigestAlgorithm::{Sha256, Sha384, Sha512};
     let (oid, parameters) =
         algorithm_parts(algorithm).ok_or("an algorithm that does not decode")?;
     let oid = dotted(oid);
     let found = match oid.as_str() {
-        "1.2.840.113549.1.1.10" => return read_pss(parsed),
+        "1.2.840.113549.1.1.10" => return read_pss(algorithm),
         "1.2.840.113549.1.1.11" => SignatureAlgorithm::RsaPkcs1(Sha256),
         "1.2.840.113549.1.1.12" => SignatureAlgorithm::RsaPkcs1(Sha384),
         "1.2.840.113549.1.1.13" => SignatureAlgorithm::RsaPkcs1(Sha512),
@@ -170,9 +171,10 @@ pub(super) fn read_signature_algorithm(
 }
 
 /// RSASSA-PSS (RFC 4055 §3.1): MGF1, trailer 1, SHA-2 for both digests.
-fn read_pss(parsed: &X509Certificate<'_>) -> Result<SignatureAlgorithm, String> {
+fn read_pss(algorithm: Element<'_>) -> Result<SignatureAlgorithm, String> {
     let odd = || "RSASSA-PSS with odd parameters".to_owned();
-    let Ok(Parsed::RSASSA_PSS(parameters)) = Parsed::try_from(&parsed.signature_algorithm) else {
+    let (_, algorithm) = AlgorithmIdentifier::from_der(algorithm.whole).map_err(|_| odd())?;
+    let Ok(Parsed::RSASSA_PSS(parameters)) = Parsed::try_from(&algorithm) else {
         return Err(odd());
     };
     let mask = parameters.mask_gen_algorithm().map_err(|_| odd())?;

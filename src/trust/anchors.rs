@@ -83,7 +83,8 @@ impl AnchorSet {
         self.ids.is_empty()
     }
 
-    /// Anchors that bear the name of the certificate's issuer; those whose key identifier fits first. Only candidates.
+    /// Anchors that bear the name of the certificate's issuer; those whose key identifier fits first. Only
+    /// candidates.
     pub(super) fn issuers_of(&self, certificate: &Certificate) -> Vec<&Arc<Certificate>> {
         let named = self.by_subject.get(&certificate.issuer_name);
         let mut named: Vec<_> = named.into_iter().flatten().collect();

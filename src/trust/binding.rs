@@ -16,9 +16,9 @@ pub enum Binding {
     Domain,
 }
 
-/// Whether the certificate belongs to this address: some rfc822Name equals the address, or some dNSName equals its domain.
-/// Every value is compared; no wildcard; no parent or child domain; the subject's emailAddress never
-/// binds under v1.3; a non-ASCII local part never binds.
+/// Whether the certificate belongs to this address: some rfc822Name equals the address, or some dNSName
+/// equals its domain. Every value is compared; no wildcard; no parent or child domain
+/// the subject's emailAddress never binds under v1.3; a non-ASCII local part never binds.
 pub fn binds(certificate: &Certificate, address: &Address, profile: Profile) -> bool {
     binding(certificate, address, profile).is_some()
 }
@@ -80,20 +80,22 @@ impl Bindings {
     }
 }
 
-/// Whether an rfc822Name is this address. The strict parser lets neither NUL nor a trailing dot pass (G-043).
-/// ASCII keeps its length and but for letter case its characters in a key, so that of thousands of names only
-/// the likely one is parsed.
+/// Whether an rfc822Name is this address. The strict parser lets neither NUL nor a trailing dot pass
+/// (G-043). ASCII keeps its length and but for letter case its characters in a key, so that of thousands of
+/// names only the likely one is parsed.
 fn is_address(value: &str, address: &Address) -> bool {
     value.eq_ignore_ascii_case(address.key())
         && Address::parse(value).is_ok_and(|named| named == *address)
 }
 
-/// Whether a dNSName is the address's domain. Exact but for letter case, so a `*` is only ever a `*`.
+/// Whether a dNSName is the address's domain. Exact but for letter case, so a `*` is only ever a `*` (A-011,
+///
 fn is_domain(value: &str, address: &Address) -> bool {
     value.eq_ignore_ascii_case(address.domain())
 }
 
-/// A-012 under v1.2: an emailAddress in the subject is tolerated, but must repeat a name of the subjectAltName.
+/// A-012 under v1.2: an emailAddress in the subject is tolerated, but must repeat a name of the
+/// subjectAltName.
 fn legacy_agrees(certificate: &Certificate) -> bool {
     if certificate.subject_mail.is_empty() {
         return true;

@@ -1,5 +1,6 @@
 //! One certificate: read once, by `x509-parser`, into what is used; shared from then on.
-//! In: DER. Out: a [`Certificate`], with everything that is wrong with it on its own as a defect. Decides nothing about trust.
+//! In: DER. Out: a [`Certificate`], with everything that is wrong with it on its own as a defect. Decides
+//! nothing about trust.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,11 +17,11 @@ use crate::world::Timestamp;
 use super::algorithm::{read_key, read_signature_algorithm};
 use super::constraints::{Constraints, Names};
 use super::extensions::Extensions;
-use super::name::Name;
+use super::name::{Name, ReadName};
 use super::tlv::{self, Element, tag};
 
 /// keyUsage bits that matter (RFC 5280 §4.2.1.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyUsage {
     pub digital_signature: bool,
     pub non_repudiation: bool,
@@ -68,15 +69,19 @@ pub struct Certificate {
     /// emailAddress attributes of the subject.
     pub(super) subject_mail: Vec<String>,
     pub(super) extensions: Extensions,
-    /// What is wrong with it whatever the path: duplicate or undecodable extensions, unknown critical ones, odd versions...
+    /// What is wrong with it whatever the path: duplicate or undecodable extensions, unknown critical ones,
+    /// odd versions...
     pub(super) defects: Vec<String>,
+    /// What RFC 5280 forbids on top of that (`Standard::Rfc5280`).
+    pub(super) lapses: Vec<String>,
 }
 
 impl Certificate {
     /// Reads DER.
     ///
     /// # Errors
-    /// [`CertificateError`] if it is no certificate at all; what is merely wrong is kept as a defect and refused when judged.
+    /// [`CertificateError`] if it is no certificate at all; what is merely wrong is kept as a defect and
+    /// refused when judged.
     pub fn parse(der: &[u8]) -> Result<Arc<Self>, CertificateError> {
         if der.len() > CERTIFICATE_OCTETS_MAX {
             return Err(broken("larger than 64 KiB"));
@@ -234,7 +239,8 @@ fn broken(why: &str) -> CertificateError {
     CertificateError(why.to_owned())
 }
 
-/// The fields of a TBSCertificate as elements, in the order of RFC 5280 §4.1 and with nothing between or after them.
+/// The fields of a TBSCertificate as elements, in the order of RFC 5280 §4.1 and with nothing between or
+/// after them.
 struct Fields<'a> {
     tbs: Element<'a>,
     algorithm: Element<'a>,
@@ -316,10 +322,13 @@ fn read(der: &[u8], parsed: &X509Certificate<'_>) -> Result<Certificate, Certifi
         .unwrap_or_default();
     let mut defects = structure_defects(&fields, parsed);
     defects.append(&mut extensions.defects);
-    if issuer.0.is_empty() {
+    let lapses = lapses(&fields, &issuer, &subject, &mut extensions);
+    if issuer.name.is_empty() {
         // RFC 5280 §4.1.2.4.
         defects.push("the issuer name is empty".to_owned());
     }
+    // A hostile certificate can have thousands; a few tell enough.
+    defects.truncate(8);
     let key = read_key(fields.key);
     Ok(Certificate {
         fingerprint: sha256(der),
@@ -327,8 +336,8 @@ fn read(der: &[u8], parsed: &X509Certificate<'_>) -> Result<Certificate, Certifi
         serial: fields.serial.value.to_vec(),
         issuer: fields.issuer.whole.to_vec(),
         subject: fields.subject.whole.to_vec(),
-        issuer_name: issuer.0,
-        subject_name: subject.0,
+        issuer_name: issuer.name,
+        subject_name: subject.name,
         subject_text: subject_text(parsed, &extensions),
         issuer_text: printable(&parsed.issuer().to_string()),
         not_before: Timestamp::from_unix_s(parsed.validity().not_before.timestamp()),
@@ -337,17 +346,66 @@ fn read(der: &[u8], parsed: &X509Certificate<'_>) -> Result<Certificate, Certifi
         key_text: key.text,
         key_fault: key.fault,
         key_id: sha256(fields.key.whole),
-        signature_algorithm: read_signature_algorithm(fields.algorithm, parsed),
+        signature_algorithm: read_signature_algorithm(fields.algorithm),
         signature: fields.signature.to_vec(),
-        subject_mail: subject.1,
+        subject_mail: subject.mails,
         extensions,
         defects,
+        lapses,
         der: der.to_vec(),
     })
 }
 
+/// What RFC 5280 §4 forbids, beyond what no reader takes.
+fn lapses(
+    fields: &Fields<'_>,
+    issuer: &ReadName,
+    subject: &ReadName,
+    extensions: &mut Extensions,
+) -> Vec<String> {
+    let mut lapses = std::mem::take(&mut extensions.lapses);
+    let mut note = |wrong: bool, what: &str| {
+        if wrong {
+            lapses.push(what.to_owned());
+        }
+    };
+    let is_ca = matches!(extensions.basic_constraints, Some((true, _)));
+    // X.690 §8.3.2: two writings of one number would be two names in a CRL.
+    note(
+        tlv::integer(fields.serial).is_none(),
+        "its serial number is not written shortest",
+    );
+    note(
+        issuer.odd || subject.odd,
+        "a name has characters that its string type does not have",
+    );
+    // RFC 5280 §4.1.2.6.
+    note(
+        subject.name.is_empty() && extensions.alt_names_critical != Some(true),
+        "an empty subject without a critical subjectAltName",
+    );
+    // RFC 5280 §4.2.1.10, §4.2.1.3, §4.2.1.9.
+    note(
+        extensions.name_constraints.is_some() && !is_ca,
+        "nameConstraints in a certificate that is no CA",
+    );
+    note(
+        extensions
+            .key_usage
+            .is_some_and(|usage| usage.key_cert_sign)
+            && !is_ca,
+        "keyCertSign in a certificate that is no CA",
+    );
+    note(
+        matches!(extensions.basic_constraints, Some((false, Some(_)))),
+        "pathLenConstraint in a certificate that is no CA",
+    );
+    lapses.truncate(8);
+    lapses
+}
+
 /// Where `part`, a slice of `whole`, lies in it.
-fn range_of(whole: &[u8], part: &[u8]) -> Range<usize> {
+pub(super) fn range_of(whole: &[u8], part: &[u8]) -> Range<usize> {
     let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
     start..start.saturating_add(part.len())
 }
@@ -360,7 +418,8 @@ fn structure_defects(fields: &Fields<'_>, parsed: &X509Certificate<'_>) -> Vec<S
         }
     };
     let version = parsed.version().0;
-    // RFC 5280 §4.1.2.1: versions are 0 to 2; §4.1.2.8, §4.1.2.9: who may have unique identifiers and extensions.
+    // RFC 5280 §4.1.2.1: versions are 0 to 2; §4.1.2.8, §4.1.2.9: who may have unique identifiers and
+    // extensions.
     note(version > 2, "its version is none that exists");
     note(
         fields.extensions.is_some() && version != 2,
@@ -376,8 +435,9 @@ fn structure_defects(fields: &Fields<'_>, parsed: &X509Certificate<'_>) -> Vec<S
         !agree,
         "the signature algorithm inside differs from the one outside",
     );
-    // RFC 5280 §4.1.2.2: at most 20 octets (21 with the leading zero that some CAs add). Zero and negative numbers are
-    // tolerated, as that section advises: a serial number names a certificate here and proves nothing.
+    // RFC 5280 §4.1.2.2: at most 20 octets (21 with the leading zero that some CAs add). Zero and negative
+    // numbers are tolerated, as that section advises: a serial number names a certificate here and proves
+    // nothing.
     let long = fields.serial.value.len() > 21
         || (fields.serial.value.len() == 21 && fields.serial.value.first() != Some(&0));
     note(long, "its serial number is longer than 20 octets");
@@ -415,217 +475,11 @@ fn subject_text(parsed: &X509Certificate<'_>, extensions: &Extensions) -> String
 }
 
 /// One line of bounded length, for logs and terminals.
-pub(super) fn printable(text: &str) -> String {
+fn printable(text: &str) -> String {
     const LONGEST: usize = 200;
     let plain = |c: char| if c.is_control() { '?' } else { c };
     text.chars().take(LONGEST).map(plain).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::trust::testing::*;
-
-    impl Certificate {
-        /// The same under another name and fingerprint, for tests that need very many.
-        pub(crate) fn renamed(&self, n: u32) -> Arc<Self> {
-            let mut copy = read(
-                &self.der,
-                &x509_parser::parse_x509_certificate(&self.der)
-                    .expect("parses")
-                    .1,
-            )
-            .expect("reads");
-            copy.subject_name = Name::parse(&name(&format!("Other {n}"))).expect("a name").0;
-            copy.fingerprint = sha256(&n.to_be_bytes());
-            Arc::new(copy)
-        }
-    }
-
-    fn leaf() -> Make {
-        Make::leaf(&[(1, "ann@d.example"), (2, "d.example")])
-    }
-
-    #[test]
-    fn a_plain_certificate_has_no_defect() {
-        let made = leaf().by_itself();
-        let certificate = &made.certificate;
-        assert_eq!(certificate.defects(), [""; 0]);
-        assert_eq!(certificate.san_mail(), ["ann@d.example"]);
-        assert_eq!(certificate.san_dns(), ["d.example"]);
-        assert_eq!(certificate.subject_text(), "CN=Leaf");
-        assert_eq!(certificate.key_text(), "P-256");
-        assert!(certificate.is_signed_by(certificate));
-        assert!(!certificate.is_ca());
-    }
-
-    #[test]
-    fn what_must_not_be_in_a_certificate_is_a_defect() {
-        let unique = el(0x81, &[0, 1]);
-        let sequence = |inner: &[u8]| el(0x30, inner);
-        for (what, make) in [
-            (
-                "v4",
-                Make {
-                    version: Some(3),
-                    ..leaf()
-                },
-            ),
-            (
-                "extensions in v1",
-                Make {
-                    version: None,
-                    ..leaf()
-                },
-            ),
-            (
-                "extensions in v2",
-                Make {
-                    version: Some(1),
-                    ..leaf()
-                },
-            ),
-            (
-                "unique ids in v1",
-                Make {
-                    version: None,
-                    extensions: vec![],
-                    unique_ids: unique,
-                    ..leaf()
-                },
-            ),
-            (
-                "long serial",
-                Make {
-                    serial: vec![1; 21],
-                    ..leaf()
-                },
-            ),
-            (
-                "algorithms differ",
-                Make {
-                    inner_algorithm: "1.2.840.10045.4.3.3",
-                    ..leaf()
-                },
-            ),
-            ("doubled extension", leaf().with(san(&[(2, "d.example")]))),
-            (
-                "unknown critical",
-                leaf().with(extension("1.2.3", true, &[])),
-            ),
-            (
-                "undecodable keyUsage",
-                leaf().extensions(vec![extension("2.5.29.15", false, &[4, 0])]),
-            ),
-            (
-                "octets after keyUsage",
-                leaf().extensions(vec![extension("2.5.29.15", true, &[3, 2, 7, 0x80, 5, 0])]),
-            ),
-            (
-                "undecodable AIA",
-                leaf().with(extension("1.3.6.1.5.5.7.1.1", false, &[1])),
-            ),
-            (
-                "undecodable mappings",
-                leaf().with(extension("2.5.29.33", false, &sequence(&[5, 0]))),
-            ),
-            (
-                "octets inside basicConstraints",
-                leaf().with(extension("2.5.29.19", false, &sequence(&[5, 0]))),
-            ),
-            ("empty SAN", Make::leaf(&[])),
-            (
-                "empty extendedKeyUsage",
-                leaf().extensions(vec![extension("2.5.29.37", false, &sequence(&[]))]),
-            ),
-            (
-                "empty nameConstraints",
-                leaf().with(extension("2.5.29.30", true, &sequence(&[]))),
-            ),
-        ] {
-            let made = make.by_itself();
-            assert!(!made.certificate.defects().is_empty(), "{what}");
-        }
-    }
-
-    #[test]
-    fn names_that_two_readers_could_read_differently_are_defects() {
-        for (form, text) in [
-            (1, ""),
-            (1, "d.example"),
-            (1, "ann@d.example\0.evil.example"),
-            (1, "ann@evil.example@d.example"),
-            (1, "ann@d.example."),
-            (1, "Ann <ann@d.example>"),
-            (1, "ann@"),
-            (1, "änn@d.example"),
-            (2, ""),
-            (2, "d.example."),
-            (2, ".d.example"),
-            (2, "d.example\0.evil.example"),
-            (2, "d example"),
-            (2, "d..example"),
-        ] {
-            let made = Make::leaf(&[(2, "fine.example"), (form, text)]).by_itself();
-            assert!(!made.certificate.defects().is_empty(), "{form} {text:?}");
-        }
-        for (form, text) in [
-            (1, "\"a@b\"@d.example"),
-            (2, "*.d.example"),
-            (2, "d_e.example"),
-        ] {
-            let made = Make::leaf(&[(form, text)]).by_itself();
-            assert_eq!(made.certificate.defects(), [""; 0], "{form} {text:?}");
-        }
-    }
-
-    #[test]
-    fn odd_serial_numbers_are_tolerated_and_odd_structures_are_not_read() {
-        for serial in [
-            vec![0],
-            vec![0xff],
-            vec![0; 1],
-            [vec![0], vec![0x80; 20]].concat(),
-        ] {
-            let made = Make {
-                serial: serial.clone(),
-                ..leaf()
-            }
-            .by_itself();
-            assert_eq!(made.certificate.defects(), [""; 0], "{serial:?}");
-        }
-        let good = leaf();
-        let issuer = good.subject.clone();
-        let der = good.der(&issuer, &good.key);
-        assert!(Certificate::parse(&der).is_ok());
-        for bad in [
-            [der.clone(), vec![0]].concat(),
-            der[1..].to_vec(),
-            der[..der.len() - 1].to_vec(),
-            vec![],
-        ] {
-            assert!(Certificate::parse(&bad).is_err());
-        }
-        let trailing = Make {
-            trailer: vec![5, 0],
-            ..leaf()
-        };
-        assert!(Certificate::parse(&trailing.der(&issuer, &trailing.key)).is_err());
-    }
-
-    #[test]
-    fn cut_or_flipped_octets_never_break_the_reader() {
-        let make = leaf()
-            .with(name_constraints(&[(1, "d.example")], &[]))
-            .with(policies(&["1.2.3"]));
-        let der = make.der(&make.subject.clone(), &make.key);
-        for at in 0..der.len() {
-            assert!(Certificate::parse(&der[..at]).is_err());
-            for flip in [0x01, 0x80, 0xff] {
-                let mut bent = der.clone();
-                bent[at] ^= flip;
-                drop(Certificate::parse(&bent));
-            }
-        }
-    }
-}
+mod tests;

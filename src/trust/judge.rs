@@ -1,23 +1,24 @@
 //! The verdicts: per recipient, in both directions.
-//! In: what was opened or found, anchors, evidence, a time. Out: a [`Judgment`]; the only place where a [`Grant`] is made.
+//! In: what was opened or found, anchors, evidence, a time. Out: a [`Judgment`]; the only place where a
+//! [`Grant`] is made.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::envelope::{Address, TrackingId};
 use crate::journal::Reason;
-use crate::open::{Opened, Signer};
+use crate::open::Opened;
 use crate::world::Timestamp;
 
-use super::certificate::printable;
 use super::chain::distrust;
-use super::path::{Work, build_path_within, telling};
+use super::path::{Question, Work, build_path_within, telling};
 use super::{
-    AnchorId, AnchorSet, Anchors, Certificate, DomainTrust, Path, PathPurpose, Profile, binds,
+    AnchorId, AnchorSet, Anchors, Certificate, DomainTrust, Evidence, Path, PathPurpose, Rules,
+    binds,
 };
 
-/// Proof that this recipient accepts this message. Made by [`judge`] alone; comes back from a committed verdict
-/// through [`Grant::restore`]. No Clone, no Default, no Deserialize.
+/// Proof that this recipient accepts this message. Made by [`judge`] alone; comes back from a committed
+/// verdict through [`Grant::restore`]. No Clone, no Default, no Deserialize.
 ///
 /// Nobody else can make one:
 /// ```compile_fail,E0451
@@ -111,15 +112,6 @@ impl Grant {
         self.digest
     }
 
-    /// Whether the signer that this grant rests on is bound to `address` too. Another signature on the same
-    /// report proves nothing: anyone can make a key and call it Bob's (decision 9, A-110).
-    pub fn speaks_for(&self, signers: &[Signer], address: &Address, profile: Profile) -> bool {
-        signers.iter().any(|signer| {
-            signer.certificate.fingerprint() == self.signer
-                && binds(&signer.certificate, address, profile)
-        })
-    }
-
     /// Subjects from leaf to anchor; empty for a restored grant.
     pub fn path(&self) -> &[String] {
         &self.path
@@ -142,10 +134,6 @@ pub enum Need {
     /// An issuer's certificate, by URL.
     Issuer(String),
 }
-
-/// What was fetched so far: revocation lists and the like. Empty for now; the type is here from the first day.
-#[derive(Debug, Default)]
-pub struct Evidence {}
 
 /// One answer per recipient.
 ///
@@ -172,29 +160,47 @@ pub struct Judgment {
     pub undecided: Vec<(Address, Vec<Need>)>,
 }
 
-/// Inbound: for each recipient that `opened` could be opened for, whether some signer bound to the sender has a path to one of
-/// the recipient's inbound anchors (A-068, A-080).
-pub fn judge(opened: &Opened, anchors: &Anchors, _evidence: &Evidence, now: Timestamp) -> Judgment {
+/// Inbound: for each recipient that `opened` could be opened for, whether some signer bound to the sender
+/// has a path to one of the recipient's inbound anchors (A-068, A-080).
+pub fn judge(opened: &Opened, anchors: &Anchors, evidence: &Evidence, now: Timestamp) -> Judgment {
     let case = Case::of(opened);
     let Some(sender) = opened.sender() else {
         return case.refuse_all(Reason::BadHeaders, "no From or Sender to be bound to");
     };
-    case.judge_each(sender, anchors, now, |trust| vec![&trust.inbound])
+    let facts = Facts {
+        anchors,
+        evidence,
+        now,
+    };
+    case.judge_each(sender, facts, |trust| vec![&trust.inbound])
 }
 
-/// A report: each recipient of `opened` (a local address that sent something) is granted if some signer is bound to
-/// `reported_on` (the tracked recipient that the report speaks for) and has a path to the outbound OR inbound anchors of that
-/// local address (B-027, decision 9).
+/// A report: each recipient of `opened` (a local address that sent something) is granted if some signer is
+/// bound to `reported_on` (the tracked recipient that the report speaks for) and has a path to the outbound
+/// OR inbound anchors of that local address (B-027, decision 9).
 pub fn judge_report(
     opened: &Opened,
     reported_on: &Address,
     anchors: &Anchors,
-    _evidence: &Evidence,
+    evidence: &Evidence,
     now: Timestamp,
 ) -> Judgment {
-    Case::of(opened).judge_each(reported_on, anchors, now, |trust| {
+    let facts = Facts {
+        anchors,
+        evidence,
+        now,
+    };
+    Case::of(opened).judge_each(reported_on, facts, |trust| {
         vec![&trust.outbound, &trust.inbound]
     })
+}
+
+/// What everybody is judged by.
+#[derive(Clone, Copy)]
+struct Facts<'a> {
+    anchors: &'a Anchors,
+    evidence: &'a Evidence,
+    now: Timestamp,
 }
 
 /// What of an opened message matters here.
@@ -240,14 +246,13 @@ impl<'a> Case<'a> {
     fn judge_each(
         &self,
         bound_to: &Address,
-        anchors: &Anchors,
-        now: Timestamp,
+        facts: Facts<'_>,
         sets: impl Fn(&DomainTrust) -> Vec<&Arc<AnchorSet>>,
     ) -> Judgment {
         let mut judgment = Judgment::default();
-        let mut paths = Paths::new(self.bag, PathPurpose::Sign, now);
+        let mut paths = Paths::new(self.bag, PathPurpose::Sign, facts);
         for recipient in self.recipients {
-            let verdict = match anchors.of(recipient) {
+            let verdict = match facts.anchors.of(recipient) {
                 None => Err(foreign(recipient)),
                 Some(trust) => paths.first(&self.signers, bound_to, trust, &sets(trust)),
             };
@@ -285,25 +290,26 @@ fn foreign(address: &Address) -> Distrust {
 /// Paths of one judgment: recipients that share anchors share them, and all share one budget.
 struct Paths<'a> {
     bag: &'a [Arc<Certificate>],
-    purpose: PathPurpose,
-    now: Timestamp,
+    rules: Rules,
+    facts: Facts<'a>,
     work: Work,
     /// (leaf, which anchor set) -> path.
     known: HashMap<([u8; 32], usize), Result<Path, Distrust>>,
 }
 
 impl<'a> Paths<'a> {
-    fn new(bag: &'a [Arc<Certificate>], purpose: PathPurpose, now: Timestamp) -> Self {
+    fn new(bag: &'a [Arc<Certificate>], purpose: PathPurpose, facts: Facts<'a>) -> Self {
         Self {
             bag,
-            purpose,
-            now,
+            rules: Rules::direct(purpose),
+            facts,
             work: Work::default(),
             known: HashMap::new(),
         }
     }
 
-    /// The first candidate that is bound to `address` and leads to one of `sets`; otherwise the most telling reason of all.
+    /// The first candidate that is bound to `address` and leads to one of `sets`; otherwise the most telling
+    /// reason of all.
     fn first<'c>(
         &mut self,
         candidates: &[&'c Arc<Certificate>],
@@ -337,7 +343,7 @@ impl<'a> Paths<'a> {
     /// Content keys are wrapped for RSA alone so far; key agreement (A-061) is read, not written.
     fn check_kind(&self, candidate: &Certificate) -> Result<(), Distrust> {
         let is_rsa = candidate.public_key().is_ok_and(|key| key.is_rsa());
-        if self.purpose == PathPurpose::Sign || is_rsa {
+        if self.rules.purpose == PathPurpose::Sign || is_rsa {
             return Ok(());
         }
         let what = format!(
@@ -352,7 +358,14 @@ impl<'a> Paths<'a> {
         if let Some(known) = self.known.get(&key) {
             return known.clone();
         }
-        let found = build_path_within(leaf, self.bag, set, self.purpose, self.now, &mut self.work);
+        let question = Question {
+            bag: self.bag,
+            anchors: set,
+            rules: &self.rules,
+            evidence: self.facts.evidence,
+            now: self.facts.now,
+        };
+        let found = build_path_within(leaf, &question, &mut self.work);
         self.known.insert(key, found.clone());
         found
     }
@@ -365,9 +378,6 @@ fn note(worst: &mut Distrust, why: Distrust) {
     }
 }
 
-/// Names of a certificate that a person is shown.
-const NAMES_SHOWN_MAX: usize = 5;
-
 fn unbound(certificate: &Certificate, address: &Address) -> Distrust {
     let names: Vec<&str> = certificate
         .san_mail()
@@ -375,20 +385,17 @@ fn unbound(certificate: &Certificate, address: &Address) -> Distrust {
         .chain(certificate.san_dns())
         .map(String::as_str)
         .collect();
-    // A certificate can name thousands, and this is written down for each recipient.
-    let names = match names.split_at_checked(NAMES_SHOWN_MAX) {
-        _ if names.is_empty() => "nobody".to_owned(),
-        Some((shown, rest)) if !rest.is_empty() => {
-            format!("{} and {} more", shown.join(", "), rest.len())
-        }
-        _ => names.join(", "),
+    let names = if names.is_empty() {
+        "nobody".to_owned()
+    } else {
+        names.join(", ")
     };
-    let names = printable(&names);
     let what = format!("it belongs to {names}, not to {address} (A-010, A-011, A-088)");
     distrust(Reason::NotBound, certificate, &what)
 }
 
-/// Outbound: an address with a certificate that was checked against the sender's anchors. Made by [`judge_recipient`] alone.
+/// Outbound: an address with a certificate that was checked against the sender's anchors. Made by
+/// [`judge_recipient`] alone.
 #[derive(Debug)]
 pub struct TrustedRecipient {
     address: Address,
@@ -410,6 +417,15 @@ impl TrustedRecipient {
     }
 }
 
+/// Which of the sender's anchors a recipient's certificate may lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// A message: whom the sender trusts to read what it sends.
+    Outbound,
+    /// A report: whoever was trusted to send is told what became of it.
+    Either,
+}
+
 /// The outbound verdict.
 #[derive(Debug)]
 pub enum RecipientJudgment {
@@ -418,15 +434,15 @@ pub enum RecipientJudgment {
     Undecided(Vec<Need>),
 }
 
-/// Outbound: the first certificate of `found` that is bound to `recipient`, fit for encryption, and has a path to the sender's
-/// outbound anchors (A-081, C-012, C-040). `for_report`: inbound anchors count too.
+/// Outbound: the first certificate of `found` that is bound to `recipient`, fit for encryption, and has a
+/// path to anchors of the sender (A-081, C-012, C-040); `side` says to which.
 pub fn judge_recipient(
     recipient: &Address,
     found: &[Arc<Certificate>],
     sender: &Address,
-    for_report: bool,
+    side: Side,
     anchors: &Anchors,
-    _evidence: &Evidence,
+    evidence: &Evidence,
     now: Timestamp,
 ) -> RecipientJudgment {
     let Some(trust) = anchors.of(sender) else {
@@ -439,12 +455,16 @@ pub fn judge_recipient(
             detail,
         });
     }
-    let sets: &[_] = if for_report {
-        &[&trust.outbound, &trust.inbound]
-    } else {
-        &[&trust.outbound]
+    let sets: &[_] = match side {
+        Side::Outbound => &[&trust.outbound],
+        Side::Either => &[&trust.outbound, &trust.inbound],
     };
-    let mut paths = Paths::new(found, PathPurpose::Encrypt, now);
+    let facts = Facts {
+        anchors,
+        evidence,
+        now,
+    };
+    let mut paths = Paths::new(found, PathPurpose::Encrypt, facts);
     let candidates: Vec<_> = found.iter().collect();
     match paths.first(&candidates, recipient, trust, sets) {
         Ok((certificate, path)) => RecipientJudgment::Trusted(TrustedRecipient {
@@ -457,228 +477,4 @@ pub fn judge_recipient(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::crypto::issue::KeyKind;
-    use crate::trust::testing::*;
-    use crate::world::World;
-
-    const SENDER: &str = "ann@sender.example";
-
-    fn address(text: &str) -> Address {
-        Address::parse(text).expect("an address")
-    }
-
-    fn set(anchors: &[&Made]) -> Arc<AnchorSet> {
-        Arc::new(AnchorSet::new(
-            anchors.iter().map(|made| Arc::clone(&made.certificate)),
-        ))
-    }
-
-    /// Our domains, each with its inbound and outbound anchors.
-    fn ours(domains: &[(&str, &Arc<AnchorSet>, &Arc<AnchorSet>)]) -> Anchors {
-        let trust = |inbound: &Arc<AnchorSet>, outbound: &Arc<AnchorSet>| DomainTrust {
-            tenant: "default".into(),
-            profile: Profile::V1_3,
-            inbound: Arc::clone(inbound),
-            outbound: Arc::clone(outbound),
-        };
-        let mut all = HashMap::new();
-        for (name, inbound, outbound) in domains {
-            all.insert((*name).to_owned(), trust(inbound, outbound));
-        }
-        Anchors::new(all)
-    }
-
-    fn verdicts(judgment: &Judgment) -> Vec<(String, Option<Reason>)> {
-        let granted = judgment
-            .granted
-            .iter()
-            .map(|grant| (grant.recipient().to_string(), None));
-        let refused = judgment
-            .refused
-            .iter()
-            .map(|(who, why)| (who.to_string(), Some(why.reason)));
-        granted.chain(refused).collect()
-    }
-
-    fn case<'a>(recipients: &'a [Address], signers: &[&'a Made]) -> Case<'a> {
-        Case {
-            message: TrackingId::new(&World::at(NOW)),
-            digest: [7; 32],
-            recipients,
-            signers: signers.iter().map(|made| &made.certificate).collect(),
-            bag: &[],
-        }
-    }
-
-    fn inbound(trust: &DomainTrust) -> Vec<&Arc<AnchorSet>> {
-        vec![&trust.inbound]
-    }
-
-    #[test]
-    fn trust_is_decided_for_each_recipient_by_its_own_anchors() {
-        let (ours_ca, theirs) = (Make::ca("A").by_itself(), Make::ca("B").by_itself());
-        let leaf = Make::leaf(&[(1, SENDER)]).by(&ours_ca);
-        let (yes, no) = (set(&[&ours_ca]), set(&[&theirs]));
-        let anchors = ours(&[("yes.example", &yes, &no), ("no.example", &no, &yes)]);
-        let recipients = [
-            address("x@yes.example"),
-            address("y@no.example"),
-            address("z@else.example"),
-        ];
-        let case = case(&recipients, &[&leaf]);
-        let judgment = case.judge_each(&address(SENDER), &anchors, NOW, inbound);
-        let no_path = Some(Reason::NoPath);
-        assert_eq!(
-            verdicts(&judgment),
-            [
-                ("x@yes.example".to_owned(), None),
-                ("y@no.example".to_owned(), no_path),
-                ("z@else.example".to_owned(), no_path)
-            ]
-        );
-        let grant = judgment.granted.first().expect("granted");
-        assert_eq!(grant.message(), case.message);
-        assert_eq!(grant.digest(), [7; 32]);
-        assert_eq!(grant.signer(), leaf.certificate.fingerprint());
-        assert_eq!(grant.anchor(), AnchorId(ours_ca.certificate.fingerprint()));
-        assert_eq!(grant.path(), ["CN=Leaf", "CN=A"]);
-    }
-
-    #[test]
-    fn a_certificate_of_a_thousand_names_fills_no_journal() {
-        let names: Vec<String> = (0..1_000).map(|n| format!("a{n}@b.example")).collect();
-        let names: Vec<(u8, &str)> = names.iter().map(|name| (1, name.as_str())).collect();
-        let leaf = Make::leaf(&names).by_itself();
-        let detail = unbound(&leaf.certificate, &address(SENDER)).detail;
-        assert!(detail.len() < 500, "{detail}");
-        assert!(detail.contains("995 more"), "{detail}");
-    }
-
-    #[test]
-    fn only_the_signer_that_was_trusted_speaks_for_anyone() {
-        let root = Make::ca("Root").by_itself();
-        let anchors = ours(&[("d.example", &set(&[&root]), &set(&[]))]);
-        let eve = Make::leaf(&[(1, "eve@evil.example")]).by(&root);
-        let forged = Make::leaf(&[(1, "bob@b.example")]).by_itself();
-        let recipients = [address("x@d.example")];
-        for signers in [[&eve, &forged], [&forged, &eve]] {
-            let case = case(&recipients, &signers);
-            let judgment = case.judge_each(&address("eve@evil.example"), &anchors, NOW, inbound);
-            let grant = judgment.granted.first().expect("eve is trusted");
-            let signers = signers.map(|made| Signer {
-                certificate: Arc::clone(&made.certificate),
-            });
-            for (who, fine) in [("eve@evil.example", true), ("bob@b.example", false)] {
-                let speaks = grant.speaks_for(&signers, &address(who), Profile::V1_3);
-                assert_eq!(speaks, fine, "{who}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_signer_must_be_bound_to_the_sender_by_any_of_its_names() {
-        let root = Make::ca("Root").by_itself();
-        let anchors = ours(&[("d.example", &set(&[&root]), &set(&[]))]);
-        let recipients = [address("x@d.example")];
-        for (names, fine) in [
-            (&[(1_u8, SENDER)][..], true),
-            (&[(1, "ANN@Sender.example")], true),
-            (&[(2, "sender.example")], true),
-            (&[(1, "bob@other.example"), (2, "sender.example")], true),
-            (&[(2, "other.example"), (2, "sender.example")], true),
-            (&[(1, "bob@sender.example")], false),
-            (&[(1, "ann@other.example")], false),
-            (&[(2, "example")], false),
-            (&[(2, "mail.sender.example")], false),
-            (&[(2, "*.example")], false),
-            (&[(2, "*.sender.example")], false),
-        ] {
-            let leaf = Make::leaf(names).by(&root);
-            let case = case(&recipients, &[&leaf]);
-            let judgment = case.judge_each(&address(SENDER), &anchors, NOW, inbound);
-            let expected = (!fine).then_some(Reason::NotBound);
-            assert_eq!(
-                verdicts(&judgment),
-                [("x@d.example".to_owned(), expected)],
-                "{names:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_bad_signer_beside_a_good_one_neither_helps_nor_harms() {
-        let (root, forger) = (Make::ca("Root").by_itself(), Make::ca("Root").by_itself());
-        let anchors = ours(&[("d.example", &set(&[&root]), &set(&[]))]);
-        let recipients = [address("x@d.example")];
-        let good = Make::leaf(&[(1, SENDER)]).by(&root);
-        let other = Make::leaf(&[(1, "bob@d.example")]).by(&root);
-        let forged = Make::leaf(&[(1, SENDER)]).by(&forger);
-        for (signers, expected) in [
-            (&[&other, &forged, &good][..], None),
-            (&[&other, &forged], Some(Reason::BadIssuerSignature)),
-            (&[&other], Some(Reason::NotBound)),
-            (&[], Some(Reason::NotBound)),
-        ] {
-            let case = case(&recipients, signers);
-            let judgment = case.judge_each(&address(SENDER), &anchors, NOW, inbound);
-            assert_eq!(verdicts(&judgment), [("x@d.example".to_owned(), expected)]);
-        }
-    }
-
-    #[test]
-    fn an_encryption_certificate_is_bound_rsa_and_trusted_by_the_sender() {
-        let root = Make::ca("Root").by_itself();
-        let rsa = key(KeyKind::Rsa(2048));
-        let to = |names: &[(u8, &str)]| Make::leaf(names).key(&rsa).by(&root);
-        let good = to(&[(1, "to@far.example")]);
-        let foreign = to(&[(1, "else@far.example")]);
-        let curve = Make::leaf(&[(1, "to@far.example")]).by(&root);
-        let (yes, no) = (set(&[&root]), set(&[]));
-        let anchors = ours(&[("out.example", &no, &yes), ("in.example", &yes, &no)]);
-        let judge = |found: &[&Made], sender: &str, for_report| {
-            let found: Vec<_> = found
-                .iter()
-                .map(|made| Arc::clone(&made.certificate))
-                .collect();
-            let (to, sender) = (address("to@far.example"), address(sender));
-            match judge_recipient(
-                &to,
-                &found,
-                &sender,
-                for_report,
-                &anchors,
-                &Evidence::default(),
-                NOW,
-            ) {
-                RecipientJudgment::Trusted(trusted) => Ok(trusted.certificate().fingerprint()),
-                RecipientJudgment::Refused(why) => Err(why.reason),
-                RecipientJudgment::Undecided(_) => Err(Reason::RevocationUnknown),
-            }
-        };
-        let id = good.certificate.fingerprint();
-        assert_eq!(
-            judge(&[&foreign, &curve, &good], "s@out.example", false),
-            Ok(id)
-        );
-        assert_eq!(
-            judge(&[&foreign, &curve], "s@out.example", false),
-            Err(Reason::WeakKey)
-        );
-        assert_eq!(
-            judge(&[&foreign], "s@out.example", false),
-            Err(Reason::NotBound)
-        );
-        assert_eq!(
-            judge(&[], "s@out.example", false),
-            Err(Reason::NoCertificate)
-        );
-        assert_eq!(judge(&[&good], "s@in.example", false), Err(Reason::NoPath));
-        assert_eq!(judge(&[&good], "s@in.example", true), Ok(id));
-        assert_eq!(
-            judge(&[&good], "s@else.example", false),
-            Err(Reason::NoPath)
-        );
-    }
-}
+mod tests;

@@ -1,18 +1,24 @@
 //! Does THIS recipient accept THIS signer NOW? And: may we seal for this certificate?
-//! In: certificates, anchors, evidence, a time. Out: a [`Judgment`]; [`Grant`]s are made here and nowhere else.
-//! Pure: no socket, no clock; of the database only `sql`, which brings a committed grant back. Key identifiers order candidates and never prove anything.
+//! In: certificates, anchors, evidence, a time. Out: a [`Judgment`]; [`Grant`]s are made here and nowhere
+//! else. Pure: no socket, no clock; of the database only `sql`, which brings a committed grant back. Key
+//! identifiers order candidates and never prove anything.
 
 mod algorithm;
 mod anchors;
 mod binding;
 mod certificate;
 mod chain;
+pub mod check;
 mod constraints;
+mod crl;
 mod extensions;
 mod judge;
 mod name;
 mod path;
+mod points;
 mod policy;
+mod revocation;
+mod rules;
 mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -23,9 +29,14 @@ pub use anchors::{AnchorId, AnchorSet, Anchors, Direction, DomainTrust, Profile}
 pub use binding::{Binding, Bindings, binding, binds};
 pub use certificate::{Certificate, CertificateError, KeyUsage};
 pub use chain::{check_usable_for_opening, check_usable_for_signing};
+pub use crl::{Crl, CrlError, Evidence};
 pub use judge::{
-    Distrust, Evidence, Grant, GrantRow, Judgment, Need, RecipientJudgment, TrustedRecipient,
-    judge, judge_recipient, judge_report,
+    Distrust, Grant, GrantRow, Judgment, Need, RecipientJudgment, Side, TrustedRecipient, judge,
+    judge_recipient, judge_report,
 };
-pub use path::{Path, PathPurpose, Work, build_path, build_path_within};
+pub use path::{Failure, Path, Question, Work, build_path, build_path_within, find_path};
+pub use rules::{
+    ExtendedUsage, PathPurpose, PolicyRules, RevocationMode, RevocationScope, Rules, Standard,
+    Switch,
+};
 pub use sql::grant_row;

@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 
 use crate::envelope::{Address, TrackingId};
 use crate::journal::LegState;
-use crate::store::StoreError;
+use crate::store::{Named, StoreError};
 
 use super::{AnchorId, GrantRow};
 
@@ -31,7 +31,7 @@ pub async fn grant_row(
     .bind(LegState::Delivering.word())
     .fetch_optional(conn)
     .await
-    .map_err(|source| StoreError::Database { name: NAME, source })?;
+    .named(NAME)?;
     let Some((recipient, anchor, signer, digest)) = found else {
         return Ok(None);
     };
@@ -85,6 +85,81 @@ fn digit(octet: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_grant_comes_back_from_a_leg_that_is_being_delivered_and_from_no_other() {
+        use crate::trust::Grant;
+        use crate::trust::testing::open_store;
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = open_store(dir.path()).await;
+        let message = TrackingId::new(store.world());
+        for (local, state, anchor) in [
+            ("a", "delivering", "0a".repeat(32)),
+            ("b", "refused", "0a".repeat(32)),
+            ("c", "delivering", "0A".repeat(32)),
+        ] {
+            insert_leg(&store, message, local, state, anchor).await;
+        }
+        let read = async |local: &str| {
+            let key = format!("{local}@d.example");
+            store
+                .read("test", move |conn| {
+                    Box::pin(async move { grant_row(conn, message, &key).await })
+                })
+                .await
+        };
+        let grant = read("a")
+            .await
+            .expect("reads")
+            .map(Grant::restore)
+            .expect("a grant");
+        assert_eq!(grant.message(), message);
+        assert_eq!(grant.recipient().written(), "A@d.example");
+        assert_eq!(grant.anchor(), AnchorId([10; 32]));
+        assert_eq!(grant.signer(), [11; 32]);
+        assert_eq!(grant.digest(), [12; 32]);
+        assert!(read("b").await.expect("reads").is_none());
+        assert!(read("else").await.expect("reads").is_none());
+        assert!(matches!(read("c").await, Err(StoreError::Row { .. })));
+    }
+
+    async fn insert_leg(
+        store: &crate::store::Store,
+        message: TrackingId,
+        local: &'static str,
+        state: &'static str,
+        anchor: String,
+    ) {
+        let insert = async move |conn: &mut SqliteConnection| -> Result<(), StoreError> {
+            sqlx::query(
+                "INSERT INTO message (id, tenant_id, direction, kind, size, digest, received_at)
+                 VALUES ($1, 'default', 'in', 'message', 1, $2, 0) ON CONFLICT (id) DO NOTHING",
+            )
+            .bind(message.to_string())
+            .bind("0c".repeat(32))
+            .execute(&mut *conn)
+            .await?;
+            sqlx::query(
+                "INSERT INTO leg (message_id, recipient_key, recipient, tenant_id, state, anchor, signer, updated_at)
+                 VALUES ($1, $2, $3, 'default', $4, $5, $6, 0)",
+            )
+            .bind(message.to_string())
+            .bind(format!("{local}@d.example"))
+            .bind(format!("{}@d.example", local.to_uppercase()))
+            .bind(state)
+            .bind(anchor)
+            .bind("0b".repeat(32))
+            .execute(conn)
+            .await?;
+            Ok(())
+        };
+        store
+            .write("test", move |tx| {
+                Box::pin(async move { insert(tx.conn()).await })
+            })
+            .await
+            .expect("inserts");
+    }
 
     #[test]
     fn only_64_digits_of_lower_case_hex_are_a_fingerprint() {

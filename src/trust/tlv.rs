@@ -1,4 +1,5 @@
-//! DER elements, one level at a time: what `x509-parser` reads over (trailing octets, inner order) is seen here.
+//! DER elements, one level at a time: what `x509-parser` reads over (trailing octets, inner order) is seen
+//! here.
 //! In: octets. Out: slices of them. Definite, shortest lengths and low tag numbers only (X.690 §10.1).
 
 /// Tag octets that certificates use.
@@ -7,7 +8,9 @@ pub(super) mod tag {
     pub const INTEGER: u8 = 0x02;
     pub const BIT_STRING: u8 = 0x03;
     pub const NULL: u8 = 0x05;
+    pub const OCTET_STRING: u8 = 0x04;
     pub const OID: u8 = 0x06;
+    pub const ENUMERATED: u8 = 0x0a;
     pub const UTF8_STRING: u8 = 0x0c;
     pub const NUMERIC_STRING: u8 = 0x12;
     pub const PRINTABLE_STRING: u8 = 0x13;
@@ -86,7 +89,18 @@ pub(super) fn only(octets: &[u8], tag: u8) -> Option<Element<'_>> {
     }
 }
 
-/// The contents of an INTEGER that is not negative, without the leading zero; `None` if it is not encoded shortest.
+/// The contents of an INTEGER of either sign; `None` if it is not encoded shortest (X.690 §8.3.2).
+pub(super) fn integer(element: Element<'_>) -> Option<&[u8]> {
+    match element.value {
+        [] => None,
+        [0, next, ..] if *next < 0x80 => None,
+        [0xff, next, ..] if *next >= 0x80 => None,
+        value => Some(value).filter(|_| element.tag == tag::INTEGER),
+    }
+}
+
+/// The contents of an INTEGER that is not negative, without the leading zero; `None` if it is not encoded
+/// shortest.
 pub(super) fn unsigned(element: Element<'_>) -> Option<&[u8]> {
     if element.tag != tag::INTEGER {
         return None;
