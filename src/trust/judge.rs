@@ -417,6 +417,15 @@ impl TrustedRecipient {
     }
 }
 
+/// Which of the sender's anchors a recipient's certificate may lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// A message: whom the sender trusts to read what it sends.
+    Outbound,
+    /// A report: whoever was trusted to send is told what became of it.
+    Either,
+}
+
 /// The outbound verdict.
 #[derive(Debug)]
 pub enum RecipientJudgment {
@@ -426,12 +435,12 @@ pub enum RecipientJudgment {
 }
 
 /// Outbound: the first certificate of `found` that is bound to `recipient`, fit for encryption, and has a
-/// path to the sender's outbound anchors (A-081, C-012, C-040). `for_report`: inbound anchors count too.
+/// path to anchors of the sender (A-081, C-012, C-040); `side` says to which.
 pub fn judge_recipient(
     recipient: &Address,
     found: &[Arc<Certificate>],
     sender: &Address,
-    for_report: bool,
+    side: Side,
     anchors: &Anchors,
     evidence: &Evidence,
     now: Timestamp,
@@ -446,10 +455,9 @@ pub fn judge_recipient(
             detail,
         });
     }
-    let sets: &[_] = if for_report {
-        &[&trust.outbound, &trust.inbound]
-    } else {
-        &[&trust.outbound]
+    let sets: &[_] = match side {
+        Side::Outbound => &[&trust.outbound],
+        Side::Either => &[&trust.outbound, &trust.inbound],
     };
     let facts = Facts {
         anchors,

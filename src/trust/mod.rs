@@ -31,7 +31,7 @@ pub use certificate::{Certificate, CertificateError, KeyUsage};
 pub use chain::{check_usable_for_opening, check_usable_for_signing};
 pub use crl::{Crl, CrlError, Evidence};
 pub use judge::{
-    Distrust, Grant, GrantRow, Judgment, Need, RecipientJudgment, TrustedRecipient, judge,
+    Distrust, Grant, GrantRow, Judgment, Need, RecipientJudgment, Side, TrustedRecipient, judge,
     judge_recipient, judge_report,
 };
 pub use path::{Failure, Path, Question, Work, build_path, build_path_within, find_path};

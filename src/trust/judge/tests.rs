@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::crypto::issue::KeyKind;
-use crate::trust::Profile;
 use crate::trust::testing::*;
+use crate::trust::{Profile, Side};
 use crate::world::World;
 
 const SENDER: &str = "ann@sender.example";
@@ -158,7 +158,7 @@ fn an_encryption_certificate_is_bound_rsa_and_trusted_by_the_sender() {
     let curve = Make::leaf(&[(1, "to@far.example")]).by(&root);
     let (yes, no) = (set(&[&root]), set(&[]));
     let anchors = ours(&[("out.example", &no, &yes), ("in.example", &yes, &no)]);
-    let judge = |found: &[&Made], sender: &str, for_report| {
+    let judge = |found: &[&Made], sender: &str, side| {
         let found: Vec<_> = found
             .iter()
             .map(|made| Arc::clone(&made.certificate))
@@ -168,7 +168,7 @@ fn an_encryption_certificate_is_bound_rsa_and_trusted_by_the_sender() {
             &to,
             &found,
             &sender,
-            for_report,
+            side,
             &anchors,
             &Evidence::default(),
             NOW,
@@ -180,25 +180,28 @@ fn an_encryption_certificate_is_bound_rsa_and_trusted_by_the_sender() {
     };
     let id = good.certificate.fingerprint();
     assert_eq!(
-        judge(&[&foreign, &curve, &good], "s@out.example", false),
+        judge(&[&foreign, &curve, &good], "s@out.example", Side::Outbound),
         Ok(id)
     );
     assert_eq!(
-        judge(&[&foreign, &curve], "s@out.example", false),
+        judge(&[&foreign, &curve], "s@out.example", Side::Outbound),
         Err(Reason::WeakKey)
     );
     assert_eq!(
-        judge(&[&foreign], "s@out.example", false),
+        judge(&[&foreign], "s@out.example", Side::Outbound),
         Err(Reason::NotBound)
     );
     assert_eq!(
-        judge(&[], "s@out.example", false),
+        judge(&[], "s@out.example", Side::Outbound),
         Err(Reason::NoCertificate)
     );
-    assert_eq!(judge(&[&good], "s@in.example", false), Err(Reason::NoPath));
-    assert_eq!(judge(&[&good], "s@in.example", true), Ok(id));
     assert_eq!(
-        judge(&[&good], "s@else.example", false),
+        judge(&[&good], "s@in.example", Side::Outbound),
+        Err(Reason::NoPath)
+    );
+    assert_eq!(judge(&[&good], "s@in.example", Side::Either), Ok(id));
+    assert_eq!(
+        judge(&[&good], "s@else.example", Side::Outbound),
         Err(Reason::NoPath)
     );
 }
