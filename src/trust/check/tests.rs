@@ -237,20 +237,22 @@ fn a_chain_of_four_costs_three_signatures_and_a_tangle_of_policies_stays_small()
             .with(policy_mappings(&pairs));
         made.push(ca.by(&above));
     }
-    let short = Make::leaf(&[]).by(&made[2]);
+    let short = Make::leaf(&[(1, "ann@d.example")]).by(&made[2]);
     let answer = check(&case(
         &short,
         &[&made[1], &made[2]],
         &root,
         Rules::rfc5280(),
     ));
-    assert_eq!(answer.verdict, Verdict::Trusted);
+    assert_eq!(answer.verdict, Verdict::Trusted, "{}", answer.detail);
     assert_eq!(
         (answer.budget.signature_checks, answer.budget.paths),
         (3, 1)
     );
     let through: Vec<&Made> = made.iter().skip(1).collect();
-    let deep = Make::leaf(&[]).with(policies(&all)).by(&made[8]);
+    let deep = Make::leaf(&[(1, "ann@d.example")])
+        .with(policies(&all))
+        .by(&made[8]);
     let rules = Rules {
         policies: PolicyRules {
             explicit: Switch::On,

@@ -163,6 +163,9 @@ fn openssl(folder: &Path, ders: &[Vec<u8>]) -> (bool, String) {
         "-no-CApath",
         "-no-CAstore",
         "-policy_check",
+        // Without a policy OpenSSL takes the user-initial-policy-set to be empty.
+        "-policy",
+        ANY,
         "-CAfile",
         "root.pem",
     ]);
@@ -184,6 +187,13 @@ fn openssl(folder: &Path, ders: &[Vec<u8>]) -> (bool, String) {
 
 /// Why our verdict may be another than OpenSSL's.
 fn explained(answer: &Answer, words: &str) -> Option<&'static str> {
+    let mut subjects: Vec<&str> = answer
+        .path
+        .iter()
+        .map(|step| step.subject.as_str())
+        .collect();
+    subjects.sort_unstable();
+    let two_of_one_name = subjects.windows(2).any(|pair| pair[0] == pair[1]);
     let detail = answer.detail.as_str();
     let says = |text: &str| words.contains(text);
     match answer.reason {
@@ -191,6 +201,9 @@ fn explained(answer: &Answer, words: &str) -> Option<&'static str> {
         Some(Reason::BadExtension) => Some("the form that RFC 5280 §4 demands"),
         Some(Reason::NameConstraint) if detail.contains("cannot be applied") => {
             Some("a constraint that cannot be applied refuses")
+        }
+        None if says("certificate signature failure") && two_of_one_name => {
+            Some("OpenSSL does not go back from the first issuer of that name")
         }
         None if says("unsupported name constraint") => {
             Some("OpenSSL does not compare this form of constraint")
