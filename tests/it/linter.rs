@@ -63,7 +63,8 @@ impl Entity {
         let boundary = self.parameter("Content-Type", "boundary").unwrap_or("no boundary");
         let body = format!("\n{}", self.body);
         let inside = body.split(&format!("\n--{boundary}--")).next().unwrap_or_default();
-        let parts = inside.split(&format!("\n--{boundary}\n")).skip(1);
+        let between = format!("\n--{boundary}\n");
+        let parts = inside.split(&between).skip(1);
         parts.map(Self::parse).collect()
     }
 }
