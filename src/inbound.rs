@@ -601,12 +601,10 @@ fn hint(opened: &Opened) -> Option<Vec<u8>> {
 
 /// What our reports say of it. None for a report: nobody is told of its fate (A-106, B-032).
 fn about(gateway: &Gateway, opened: &Opened) -> Option<About> {
-    if opened.kind() == Kind::Report {
-        return None;
-    }
+    let (sender, message_id) = opened.answers_to()?;
     Some(About {
-        sender: opened.sender()?.clone(),
-        message_id: opened.message_id()?.clone(),
+        sender: sender.clone(),
+        message_id: message_id.clone(),
         asked: opened.asked(),
         reporter: gateway.config.hostname.clone(),
     })
@@ -739,8 +737,17 @@ async fn judge_report(
     let (snapshot, opened, recipient) =
         (Arc::clone(snapshot), Arc::clone(opened), recipient.clone());
     let work = move || {
-        let mut refused = None;
-        for speaks_for in &correspondents {
+        let profile = profile_of(&snapshot, &recipient);
+        let (mut refused, mut judged) = (None, Vec::new());
+        for signer in opened.signers() {
+            // One of those that it names tells whether a signer is trusted: judging for each of a thousand
+            // would be work for anyone to order.
+            let bindings = trust::Bindings::of([&*signer.certificate], profile);
+            let mut named = correspondents.iter().filter(|who| bindings.bind(who));
+            let Some(speaks_for) = named.next().filter(|who| !judged.contains(who)) else {
+                continue;
+            };
+            judged.push(speaks_for);
             let evidence = Evidence::default();
             let judgment =
                 trust::judge_report(&opened, speaks_for, &snapshot.anchors, &evidence, now);
@@ -828,7 +835,7 @@ async fn read_report(
     let legs = answers::meant(legs, &report);
     let receipt = legs
         .iter()
-        .any(|leg| notify::settle(&leg.leg, &report) == notify::Settlement::PassOn);
+        .any(|leg| notify::is_receipt_of(&leg.leg, &report, opened.sender()));
     let settlements = legs.into_iter().map(|leg| (leg, report.clone())).collect();
     if !receipt {
         return Ok((Next::Settled(grant), settlements));

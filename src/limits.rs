@@ -151,6 +151,15 @@ pub const PATHS_MAX: usize = 50;
 pub const PATH_STEPS_MAX: usize = 1_000;
 /// Policies that are followed at one level of one path (RFC 9618 §5.1 bounds the graph; this bounds its width).
 pub const POLICY_NODES_MAX: usize = 1_000;
+/// Octets of one CRL. The largest lists of public CAs were below this; Direct's have some hundred entries.
+pub const CRL_OCTETS_MAX: usize = 64 * 1024 * 1024;
+/// Certificates whose status is asked for while that of another is: a CRL's signer, whose own CRL has a
+/// signer. Two are in use.
+pub const CRL_SIGNER_DEPTH_MAX: usize = 4;
+/// Octets of one file that `carepost trust check` reads: the largest CRL in PEM.
+pub const CHECKED_FILE_OCTETS_MAX: u64 = 96 * 1024 * 1024;
+/// Octets of one line of a batch.
+pub const BATCH_LINE_OCTETS_MAX: usize = 1024 * 1024;
 /// Name comparisons of one judgment. webpki's `Budget`: 250,000.
 pub const NAME_COMPARISONS_MAX: usize = 250_000;
 

@@ -199,7 +199,7 @@ mod trust_of {
                 to,
                 &self.found,
                 from,
-                false,
+                trust::Side::Outbound,
                 &self.anchors,
                 &evidence,
                 world.now(),

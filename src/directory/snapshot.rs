@@ -131,6 +131,17 @@ impl Directory {
             .is_some_and(|sender| sender.keys.contains(address.key()))
     }
 
+    /// For the fuzzer: one login that may send as one address.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn for_sender(account: &str, address_key: &str) -> Self {
+        let keys = HashSet::from([address_key.to_owned()]);
+        let senders = HashMap::from([(account.to_owned(), ("default".to_owned(), keys))]);
+        Self {
+            senders,
+            ..Self::default()
+        }
+    }
+
     /// The tenant of a login.
     pub fn tenant_of_account(&self, account: &str) -> Option<&str> {
         self.senders

@@ -4,6 +4,8 @@
 mod command;
 mod conversation;
 mod data;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod guard;
 mod pending;
 mod reply;

@@ -13,7 +13,15 @@ fn init(dir: &Path) -> (std::process::Command, std::net::Ipv4Addr) {
     let ip = loopback();
     let mut command = carepost();
     command
-        .args(["init", "--demo-ca", "--domain", "direct.new.test", "--hostname", "gw.direct.new.test", "--dir"])
+        .args([
+            "init",
+            "--demo-ca",
+            "--domain",
+            "direct.new.test",
+            "--hostname",
+            "gw.direct.new.test",
+            "--dir",
+        ])
         .arg(dir)
         .args(["--listen-relay", &format!("{ip}:{RELAY}")])
         .args(["--listen-submission", &format!("{ip}:{SUBMISSION}")])
@@ -30,28 +38,61 @@ fn verbs(gateway: &Gateway, who: &str) {
     let address = format!("{who}@direct.new.test");
     gateway.person(&address);
     let listed = gateway.ask(&["address", "list"]);
-    assert!(array(&listed).iter().any(|row| row["address"] == address.as_str()), "{listed:#}");
+    assert!(
+        array(&listed)
+            .iter()
+            .any(|row| row["address"] == address.as_str()),
+        "{listed:#}"
+    );
     let listed = gateway.ask(&["account", "list"]);
-    assert!(array(&listed).iter().any(|row| row["name"] == address.as_str()), "{listed:#}");
+    assert!(
+        array(&listed)
+            .iter()
+            .any(|row| row["name"] == address.as_str()),
+        "{listed:#}"
+    );
     gateway.ask(&["account", "password", "revoke", &address, "--label", "desk"]);
     gateway.ask(&["address", "rm", &address]);
     let listed = gateway.ask(&["address", "list"]);
-    assert!(!array(&listed).iter().any(|row| row["address"] == address.as_str()), "{listed:#}");
+    assert!(
+        !array(&listed)
+            .iter()
+            .any(|row| row["address"] == address.as_str()),
+        "{listed:#}"
+    );
 
     let folder = tempfile::tempdir().expect("a folder");
     let partner = Identity::new(folder.path(), &format!("direct.{who}.test"));
     gateway.trust(&partner);
     let anchors = gateway.ask(&["anchor", "list"]);
-    let row = array(&anchors).iter().find(|row| row["label"] == partner.domain.as_str());
-    let fingerprint = row.expect("the anchor")["fingerprint"].as_str().expect("text").to_owned();
+    let row = array(&anchors)
+        .iter()
+        .find(|row| row["label"] == partner.domain.as_str());
+    let fingerprint = row.expect("the anchor")["fingerprint"]
+        .as_str()
+        .expect("text")
+        .to_owned();
     gateway.ask(&["anchor", "rm", &fingerprint]);
     let anchors = gateway.ask(&["anchor", "list"]);
-    assert!(!array(&anchors).iter().any(|row| row["fingerprint"] == fingerprint.as_str()), "{anchors:#}");
+    assert!(
+        !array(&anchors)
+            .iter()
+            .any(|row| row["fingerprint"] == fingerprint.as_str()),
+        "{anchors:#}"
+    );
     gateway.refused(1, &["anchor", "rm", &fingerprint]);
 
-    assert_eq!(gateway.ask(&["domain", "list"])[0]["name"], "direct.new.test");
+    assert_eq!(
+        gateway.ask(&["domain", "list"])[0]["name"],
+        "direct.new.test"
+    );
     let record = gateway.ask(&["cert", "list", "--dns"])[0]["record"].clone();
-    assert!(record.as_str().is_some_and(|record| record.contains("IN CERT PKIX 0 0 MII")), "{record}");
+    assert!(
+        record
+            .as_str()
+            .is_some_and(|record| record.contains("IN CERT PKIX 0 0 MII")),
+        "{record}"
+    );
     assert_eq!(array(&gateway.ask(&["queue", "list"])).len(), 0);
     assert_eq!(array(&gateway.ask(&["message", "list"])).len(), 0);
     gateway.refused(1, &["message", "show", "00000000000000000000000000"]);
@@ -66,7 +107,12 @@ fn a_new_gateway_runs_as_it_stands_and_every_verb_works_with_and_without_it() {
     let (mut command, ip) = init(&dir);
     let made = run(&mut command);
     let said = String::from_utf8_lossy(&made.stdout).into_owned();
-    for part in ["DNS records to publish:", "IN CERT PKIX 0 0 ", "What still blocks real mail:", "carepost serve --config"] {
+    for part in [
+        "DNS records to publish:",
+        "IN CERT PKIX 0 0 ",
+        "What still blocks real mail:",
+        "carepost serve --config",
+    ] {
         assert!(said.contains(part), "init does not say {part}: {said}");
     }
     let mut gateway = Gateway::at(dir, "direct.new.test", ip);
@@ -75,15 +121,35 @@ fn a_new_gateway_runs_as_it_stands_and_every_verb_works_with_and_without_it() {
 
     gateway.serve();
     verbs(&gateway, "running");
-    let output = gateway.command(&["--json", "check"]).output().expect("starts");
-    assert_eq!(output.status.code(), Some(1), "a demo CA must still block real mail");
+    let output = gateway
+        .command(&["--json", "check"])
+        .output()
+        .expect("starts");
+    assert_eq!(
+        output.status.code(),
+        Some(1),
+        "a demo CA must still block real mail"
+    );
     let items: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let open: Vec<_> = array(&items).iter().filter(|item| item["done"] != true).collect();
-    assert!(open.iter().all(|item| item["do"].as_str().is_some_and(|text| !text.is_empty())), "{items:#}");
-    let output = gateway.command(&["--json", "health"]).output().expect("starts");
+    let open: Vec<_> = array(&items)
+        .iter()
+        .filter(|item| item["done"] != true)
+        .collect();
+    assert!(
+        open.iter()
+            .all(|item| item["do"].as_str().is_some_and(|text| !text.is_empty())),
+        "{items:#}"
+    );
+    let output = gateway
+        .command(&["--json", "health"])
+        .output()
+        .expect("starts");
     let health: Value = serde_json::from_slice(&output.stdout).expect("JSON");
     // The resolvers of this machine are not ours to vouch for.
-    for check in array(&health["checks"]).iter().filter(|check| check["name"] != "dns") {
+    for check in array(&health["checks"])
+        .iter()
+        .filter(|check| check["name"] != "dns")
+    {
         assert_eq!(check["ok"], true, "{check:#}");
     }
     // What was done is in the journal, and a stop and a start change nothing.
@@ -103,7 +169,10 @@ fn init_refuses_to_overwrite() {
     let output = init(&dir).0.output().expect("starts");
     assert_eq!(output.status.code(), Some(73));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("nothing was changed") && said.contains("\n  do: "), "{said}");
+    assert!(
+        said.contains("nothing was changed") && said.contains("\n  do: "),
+        "{said}"
+    );
     assert_eq!(std::fs::read(dir.join("kek")).expect("a key"), kek);
 }
 
@@ -121,10 +190,16 @@ fn an_unknown_key_is_told_with_file_line_and_the_nearest_key() {
     let (gateway, _dns) = gateway(folder.path());
     gateway.configure("message_size = ", "mesage_size = ");
     let text = std::fs::read_to_string(gateway.config()).expect("a file");
-    let line = 1 + text.lines().position(|line| line.starts_with("mesage_size")).expect("the line");
+    let line = 1 + text
+        .lines()
+        .position(|line| line.starts_with("mesage_size"))
+        .expect("the line");
     let said = gateway.refused(78, &["serve"]);
     let place = format!("{}:{line}:", gateway.config().display());
-    assert!(said.contains(&place) && said.contains("did you mean `message_size`?"), "{said}");
+    assert!(
+        said.contains(&place) && said.contains("did you mean `message_size`?"),
+        "{said}"
+    );
     gateway.configure("mesage_size = ", "message_size = ");
     gateway.ask(&["domain", "list"]);
 }
@@ -151,7 +226,10 @@ fn a_missing_key_encryption_key_stops_everything() {
     std::fs::rename(&key, &away).expect("moved");
     for verb in [["serve"].as_slice(), &["domain", "list"]] {
         let said = gateway.refused(78, verb);
-        assert!(said.contains("key-encryption key") && said.contains("\n  do: "), "{said}");
+        assert!(
+            said.contains("key-encryption key") && said.contains("\n  do: "),
+            "{said}"
+        );
     }
     assert!(!key.exists(), "a new key was made");
     // Another key is as bad as none.
@@ -194,7 +272,10 @@ fn one_process_owns_the_store() {
     assert!(said.contains("in use by another carepost"), "{said}");
     gateway.ask(&["domain", "list"]);
     // Without its socket the running one cannot be asked; its lock still holds.
-    let (socket, away) = (gateway.dir.join("admin.sock"), gateway.dir.join("away.sock"));
+    let (socket, away) = (
+        gateway.dir.join("admin.sock"),
+        gateway.dir.join("away.sock"),
+    );
     std::fs::rename(&socket, &away).expect("moved");
     gateway.refused(75, &["domain", "list"]);
     std::fs::rename(&away, &socket).expect("moved");

@@ -63,7 +63,10 @@ impl Dns {
 
     pub fn put(&self, owner: &str, data: RData) {
         let mut zone = locked(&self.zone);
-        zone.records.entry(format!("{owner}.")).or_default().push(data);
+        zone.records
+            .entry(format!("{owner}."))
+            .or_default()
+            .push(data);
     }
 
     /// SERVFAIL for this domain and all below it.
@@ -81,7 +84,12 @@ fn name(text: &str) -> Name {
 }
 
 fn cert(der: &[u8]) -> RData {
-    RData::CERT(CERT::new(CertType::PKIX, 0, Algorithm::Reserved(0), der.to_vec()))
+    RData::CERT(CERT::new(
+        CertType::PKIX,
+        0,
+        Algorithm::Reserved(0),
+        der.to_vec(),
+    ))
 }
 
 fn serve_udp(socket: &UdpSocket, zone: &Mutex<Zone>) {
@@ -117,7 +125,11 @@ fn answer(zone: &Mutex<Zone>, octets: &[u8]) -> Message {
     reply.metadata.recursion_available = true;
     reply.add_query(query.clone());
     let zone = locked(zone);
-    if zone.broken.iter().any(|domain| asked == *domain || asked.ends_with(&format!(".{domain}"))) {
+    if zone
+        .broken
+        .iter()
+        .any(|domain| asked == *domain || asked.ends_with(&format!(".{domain}")))
+    {
         reply.metadata.response_code = ResponseCode::ServFail;
         return reply;
     }
@@ -125,7 +137,10 @@ fn answer(zone: &Mutex<Zone>, octets: &[u8]) -> Message {
         reply.metadata.response_code = ResponseCode::NXDomain;
         return reply;
     };
-    for data in records.iter().filter(|data| data.record_type() == query.query_type()) {
+    for data in records
+        .iter()
+        .filter(|data| data.record_type() == query.query_type())
+    {
         reply.add_answer(Record::from_rdata(query.name().clone(), TTL, data.clone()));
     }
     reply

@@ -25,21 +25,41 @@ fn house(route: impl FnOnce(&Path) -> String) -> House {
     let identity = Identity::new(folder.path(), "direct.clinic.test");
     let partner = Partner::new(folder.path(), "direct.partner.test", &dns);
     let mut gateway = Gateway::init(folder.path(), &identity, &dns);
-    dns.hisp(&identity.domain, gateway.ip, Some(&identity.leaf.certificate));
+    dns.hisp(
+        &identity.domain,
+        gateway.ip,
+        Some(&identity.leaf.certificate),
+    );
     gateway.trust(&partner.identity);
     gateway.ask(&["address", "add", DOCTOR, "--route", &route(folder.path())]);
     gateway.serve();
-    House { folder, identity, partner, gateway, _dns: dns }
+    House {
+        folder,
+        identity,
+        partner,
+        gateway,
+        _dns: dns,
+    }
 }
 
 impl House {
     /// A message that asks for a notification of delivery; what was said about it, sorted.
     fn said(&self, id: &str, answers: usize) -> Vec<String> {
         let text = asking(&letter(SENDER, &[DOCTOR], id, "fine"));
-        let last = self.partner.send(self.gateway.ip, SENDER, &[DOCTOR], &text, &[&self.identity.leaf]);
+        let last = self.partner.send(
+            self.gateway.ip,
+            SENDER,
+            &[DOCTOR],
+            &text,
+            &[&self.identity.leaf],
+        );
         assert!(last.starts_with("250 "), "{last}");
         let opened = self.partner.opened(answers, &self.identity);
-        let mut said: Vec<_> = opened.iter().filter_map(|one| one.disposition()).map(|(kind, _)| kind).collect();
+        let mut said: Vec<_> = opened
+            .iter()
+            .filter_map(|one| one.disposition())
+            .map(|(kind, _)| kind)
+            .collect();
         said.sort();
         said
     }
@@ -50,11 +70,20 @@ impl House {
 fn an_smtp_edge_gets_the_message_and_its_250_makes_dispatched() {
     let edge = Sink::start();
     let house = house(|_| format!("smtp+plain://{}:{RELAY}", edge.ip));
-    assert_eq!(house.said("1@direct.partner.test", 2), ["dispatched", "processed"]);
+    assert_eq!(
+        house.said("1@direct.partner.test", 2),
+        ["dispatched", "processed"]
+    );
     let kept = edge.wait_for(1);
     let text = String::from_utf8_lossy(&kept[0].octets).into_owned();
-    assert!(text.contains("Message-ID: <1@direct.partner.test>\r\n") && text.contains("\r\nfine\r\n"), "{text}");
-    assert_eq!((kept[0].from.as_str(), kept[0].to.as_slice()), (SENDER, &[DOCTOR.to_owned()][..]));
+    assert!(
+        text.contains("Message-ID: <1@direct.partner.test>\r\n") && text.contains("\r\nfine\r\n"),
+        "{text}"
+    );
+    assert_eq!(
+        (kept[0].from.as_str(), kept[0].to.as_slice()),
+        (SENDER, &[DOCTOR.to_owned()][..])
+    );
 }
 
 /// An edge that refuses is told on as `failed`, never as `dispatched`.
@@ -62,11 +91,21 @@ fn an_smtp_edge_gets_the_message_and_its_250_makes_dispatched() {
 fn an_edge_that_refuses_makes_failed() {
     let edge = Sink::with(|_| "550 5.2.1 mailbox closed");
     let house = house(|_| format!("smtp+plain://{}:{RELAY}", edge.ip));
-    assert_eq!(house.said("1@direct.partner.test", 2), ["failed", "processed"]);
-    let message = house.gateway.leg("1@direct.partner.test", "in", DOCTOR, "undeliverable");
+    assert_eq!(
+        house.said("1@direct.partner.test", 2),
+        ["failed", "processed"]
+    );
+    let message = house
+        .gateway
+        .leg("1@direct.partner.test", "in", DOCTOR, "undeliverable");
     let leg = leg_of(&message, DOCTOR).expect("a leg").clone();
     assert_eq!(leg["reason"], "edge-refused", "{message:#}");
-    assert!(leg["detail"].as_str().is_some_and(|text| text.contains("mailbox closed")), "{message:#}");
+    assert!(
+        leg["detail"]
+            .as_str()
+            .is_some_and(|text| text.contains("mailbox closed")),
+        "{message:#}"
+    );
 }
 
 /// Dovecot takes the message by LMTP over a socket, and has it in the doctor's mailbox when `dispatched` is said.
@@ -74,12 +113,18 @@ fn an_edge_that_refuses_makes_failed() {
 fn dovecot_takes_it_by_lmtp() {
     let house = house(|folder| format!("lmtp:unix:{}", folder.join("lmtp.sock").display()));
     let _dovecot = Dovecot::start(house.folder.path());
-    assert_eq!(house.said("1@direct.partner.test", 2), ["dispatched", "processed"]);
+    assert_eq!(
+        house.said("1@direct.partner.test", 2),
+        ["dispatched", "processed"]
+    );
     let mailbox = house.folder.path().join("mail").join(DOCTOR).join("new");
     let files: Vec<_> = std::fs::read_dir(&mailbox).expect("a mailbox").collect();
     assert_eq!(files.len(), 1, "{}", mailbox.display());
     let text = std::fs::read_to_string(files[0].as_ref().expect("a file").path()).expect("a mail");
-    assert!(text.contains("Message-ID: <1@direct.partner.test>"), "{text}");
+    assert!(
+        text.contains("Message-ID: <1@direct.partner.test>"),
+        "{text}"
+    );
 }
 
 /// A Dovecot of our own: LMTP alone, in a folder, as this user.
@@ -111,7 +156,11 @@ impl Dovecot {
         let (socket, log) = (folder.join("lmtp.sock"), folder.join("dovecot.log"));
         wait("dovecot", || {
             let ended = dovecot.0.try_wait().expect("a child of ours");
-            assert!(ended.is_none(), "dovecot ended: {:?}", std::fs::read_to_string(&log));
+            assert!(
+                ended.is_none(),
+                "dovecot ended: {:?}",
+                std::fs::read_to_string(&log)
+            );
             socket.exists().then_some(())
         });
         dovecot

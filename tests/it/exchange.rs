@@ -1,12 +1,14 @@
 //! Two gateways of ours, with all between them on the wire for everyone to see.
 
-use carepost::crypto::{Digest, DigestAlgorithm};
 use carepost::crypto::issue::Issued;
+use carepost::crypto::{Digest, DigestAlgorithm};
 
 use crate::dns::Dns;
 use crate::linter::Entity;
 use crate::partner::{self, asking, letter};
-use crate::world::{Ca, Gateway, Identity, Received, SILENCE, Tap, Valid, events, leg_of, relay, wait};
+use crate::world::{
+    Ca, Gateway, Identity, Received, SILENCE, Tap, Valid, events, leg_of, relay, wait,
+};
 
 const DOCTOR: &str = "dr.alvarez@direct.alpha.test";
 const COLLEAGUE: &str = "dr.baker@direct.beta.test";
@@ -40,7 +42,16 @@ fn two() -> Two {
     beta.person(COLLEAGUE);
     alpha.serve();
     beta.serve();
-    Two { alpha_id, beta_id, alpha, beta, onward, back, folder, dns: dns }
+    Two {
+        alpha_id,
+        beta_id,
+        alpha,
+        beta,
+        onward,
+        back,
+        folder,
+        dns,
+    }
 }
 
 impl Two {
@@ -48,8 +59,15 @@ impl Two {
     fn lint(&self) -> Vec<partner::Opened> {
         let there = self.onward.received();
         let here = self.back.received();
-        let opened = there.iter().map(|one| partner::open(&self.beta_id, one, &self.alpha_id));
-        opened.chain(here.iter().map(|one| partner::open(&self.alpha_id, one, &self.beta_id))).collect()
+        let opened = there
+            .iter()
+            .map(|one| partner::open(&self.beta_id, one, &self.alpha_id));
+        opened
+            .chain(
+                here.iter()
+                    .map(|one| partner::open(&self.alpha_id, one, &self.beta_id)),
+            )
+            .collect()
     }
 
     /// What beta did with a message, and that alpha heard nothing of it.
@@ -68,16 +86,25 @@ fn control(two: &Two, id: &str) {
     let text = letter(DOCTOR, &[COLLEAGUE], id, "fine");
     let sealed = partner::seal(&two.alpha_id, &text, &[&two.beta_id.leaf]);
     let replies = relay(two.beta.ip, DOCTOR, &[COLLEAGUE], &sealed);
-    assert!(replies.last().is_some_and(|last| last.starts_with("250 ")), "{replies:?}");
+    assert!(
+        replies.last().is_some_and(|last| last.starts_with("250 ")),
+        "{replies:?}"
+    );
     two.beta.mail_with(COLLEAGUE, id);
-    wait("the processed MDN", || (!two.back.received().is_empty()).then_some(()));
+    wait("the processed MDN", || {
+        (!two.back.received().is_empty()).then_some(())
+    });
 }
 
 fn forged(two: &Two, signer: Issued, ca: Ca, id: &str) -> Received {
     let forger = Identity::of(two.folder.path(), &two.alpha_id.domain, ca, signer);
     let text = letter(DOCTOR, &[COLLEAGUE], id, "Please change the medication.");
     let octets = partner::seal(&forger, &text, &[&two.beta_id.leaf]);
-    Received { from: DOCTOR.to_owned(), to: vec![COLLEAGUE.to_owned()], octets }
+    Received {
+        from: DOCTOR.to_owned(),
+        to: vec![COLLEAGUE.to_owned()],
+        octets,
+    }
 }
 
 /// A referral with its C-CDA arrives whole, the sender is told that it was processed and delivered, and nobody on the wire can
@@ -85,7 +112,9 @@ fn forged(two: &Two, signer: Issued, ca: Ca, id: &str) -> Received {
 #[test]
 fn a_referral_arrives_whole_and_is_acknowledged_twice() {
     let two = two();
-    let document = include_str!("../../src/demo/ccda.xml").replace("\r\n", "\n").replace('\n', "\r\n");
+    let document = include_str!("../../src/demo/ccda.xml")
+        .replace("\r\n", "\n")
+        .replace('\n', "\r\n");
     let text = format!(
         "From: {DOCTOR}\r\nTo: {COLLEAGUE}\r\nSubject: Marisol Sampleton\r\nDate: Sun, 22 Nov 2026 01:02:03 +0000\r\n\
          Message-ID: <referral.1@direct.alpha.test>\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"b\"\r\n\r\n\
@@ -97,21 +126,36 @@ fn a_referral_arrives_whole_and_is_acknowledged_twice() {
     let submitted = two.alpha.submit(DOCTOR, &[COLLEAGUE], &asking(&text));
     let id = submitted.id();
 
-    let mail = two.beta.mail_with(COLLEAGUE, "<referral.1@direct.alpha.test>");
+    let mail = two
+        .beta
+        .mail_with(COLLEAGUE, "<referral.1@direct.alpha.test>");
     let entity = Entity::parse(&mail);
     let parts = entity.parts();
     let octets: String = parts[1].body.split_whitespace().collect();
     let octets = base64_simd::STANDARD.decode_to_vec(octets).expect("base64");
-    assert_eq!(sha256(&octets), sha256(document.as_bytes()), "the attachment changed");
+    assert_eq!(
+        sha256(&octets),
+        sha256(document.as_bytes()),
+        "the attachment changed"
+    );
 
     let sent = two.alpha.leg(&id, "out", COLLEAGUE, "dispatched");
-    assert_eq!(leg_of(&sent, COLLEAGUE).expect("a leg")["answer"], "delivered");
+    assert_eq!(
+        leg_of(&sent, COLLEAGUE).expect("a leg")["answer"],
+        "delivered"
+    );
     assert_eq!(events(&sent, "answered"), 1, "{sent:#}");
-    let told = two.alpha.mail_with(DOCTOR, "<referral.1@direct.alpha.test>");
+    let told = two
+        .alpha
+        .mail_with(DOCTOR, "<referral.1@direct.alpha.test>");
     assert!(told.contains("dispatched"), "{told}");
 
     let wire = two.lint();
-    let mut said: Vec<_> = wire.iter().filter_map(partner::Opened::disposition).map(|(kind, _)| kind).collect();
+    let mut said: Vec<_> = wire
+        .iter()
+        .filter_map(partner::Opened::disposition)
+        .map(|(kind, _)| kind)
+        .collect();
     said.sort();
     assert_eq!(said, ["dispatched", "processed"]);
     assert_eq!(wire.len(), 3, "one message and two answers");
@@ -129,7 +173,10 @@ fn an_untrusted_signer_meets_silence() {
     let signer = stranger.domain(&two.alpha_id.domain, Valid::Now);
     let forgery = forged(&two, signer, stranger, "untrusted@direct.alpha.test");
     let replies = relay(two.beta.ip, DOCTOR, &[COLLEAGUE], &forgery.octets);
-    assert!(replies.last().is_some_and(|last| last.starts_with("250 ")), "{replies:?}");
+    assert!(
+        replies.last().is_some_and(|last| last.starts_with("250 ")),
+        "{replies:?}"
+    );
     two.silence("untrusted@direct.alpha.test", "no-path");
     control(&two, "trusted@direct.alpha.test");
 }
@@ -143,10 +190,18 @@ fn a_copied_key_identifier_meets_silence() {
     let signer = stranger.leaf(&two.alpha_id.domain, Valid::Now, Some(identifier));
     let forgery = forged(&two, signer, stranger, "copied@direct.alpha.test");
     let replies = relay(two.beta.ip, DOCTOR, &[COLLEAGUE], &forgery.octets);
-    assert!(replies.last().is_some_and(|last| last.starts_with("250 ")), "{replies:?}");
-    let message = two.beta.leg("copied@direct.alpha.test", "in", COLLEAGUE, "refused");
+    assert!(
+        replies.last().is_some_and(|last| last.starts_with("250 ")),
+        "{replies:?}"
+    );
+    let message = two
+        .beta
+        .leg("copied@direct.alpha.test", "in", COLLEAGUE, "refused");
     let reason = leg_of(&message, COLLEAGUE).expect("a leg")["reason"].clone();
-    assert!(reason == "bad-issuer-signature" || reason == "no-path", "{message:#}");
+    assert!(
+        reason == "bad-issuer-signature" || reason == "no-path",
+        "{message:#}"
+    );
     two.silence("copied@direct.alpha.test", reason.as_str().expect("a code"));
     control(&two, "not.copied@direct.alpha.test");
 }
@@ -159,7 +214,9 @@ fn a_message_that_was_changed_on_the_way_meets_silence() {
     let sealed = partner::seal(&two.alpha_id, &text, &[&two.beta_id.leaf]);
     let mut octets = sealed.clone();
     let middle = octets.len() / 2;
-    let at = (middle..octets.len()).find(|&at| octets[at].is_ascii_alphanumeric()).expect("base64");
+    let at = (middle..octets.len())
+        .find(|&at| octets[at].is_ascii_alphanumeric())
+        .expect("base64");
     octets[at] = if octets[at] == b'A' { b'B' } else { b'A' };
     let replies = relay(two.beta.ip, DOCTOR, &[COLLEAGUE], &octets);
     let last = replies.last().expect("a reply");
@@ -183,20 +240,32 @@ fn the_same_octets_twice_are_one_delivery_and_one_answer() {
     let sealed = partner::seal(&two.alpha_id, &text, &[&two.beta_id.leaf]);
     for _ in 0..2 {
         let replies = relay(two.beta.ip, DOCTOR, &[COLLEAGUE], &sealed);
-        assert!(replies.last().is_some_and(|last| last.starts_with("250 ")), "{replies:?}");
+        assert!(
+            replies.last().is_some_and(|last| last.starts_with("250 ")),
+            "{replies:?}"
+        );
     }
     two.beta.mail_with(COLLEAGUE, "again@direct.alpha.test");
     wait("the duplicate to be known as one", || {
         let listed = two.beta.ask(&["message", "list", "--state", "duplicate"]);
         (listed.as_array().map(Vec::len) == Some(1)).then_some(())
     });
-    wait("the processed MDN", || (!two.back.received().is_empty()).then_some(()));
+    wait("the processed MDN", || {
+        (!two.back.received().is_empty()).then_some(())
+    });
     std::thread::sleep(SILENCE);
     assert_eq!(two.beta.mail(COLLEAGUE).len(), 1);
     assert_eq!(two.back.received().len(), 1);
     // The same message sealed anew is other octets, and another message.
-    relay(two.beta.ip, DOCTOR, &[COLLEAGUE], &partner::seal(&two.alpha_id, &text, &[&two.beta_id.leaf]));
-    wait("a second copy", || (two.beta.mail(COLLEAGUE).len() == 2).then_some(()));
+    relay(
+        two.beta.ip,
+        DOCTOR,
+        &[COLLEAGUE],
+        &partner::seal(&two.alpha_id, &text, &[&two.beta_id.leaf]),
+    );
+    wait("a second copy", || {
+        (two.beta.mail(COLLEAGUE).len() == 2).then_some(())
+    });
 }
 
 /// What is held does not move; released it goes; cancelled it never goes, and its sender is told.
@@ -213,7 +282,10 @@ fn the_operator_holds_releases_retries_and_cancels() {
         });
         id
     };
-    let (kept, dropped) = (send("kept@direct.alpha.test"), send("dropped@direct.alpha.test"));
+    let (kept, dropped) = (
+        send("kept@direct.alpha.test"),
+        send("dropped@direct.alpha.test"),
+    );
     two.alpha.ask(&["queue", "hold", &kept]);
     two.alpha.leg(&kept, "out", COLLEAGUE, "held");
     two.dns.mend("direct.beta.test");
@@ -228,7 +300,11 @@ fn the_operator_holds_releases_retries_and_cancels() {
     two.alpha.refused(1, &["queue", "release", &kept]);
     assert_eq!(two.beta.mail(COLLEAGUE).len(), 1);
     let held = two.alpha.message(&kept, "out").expect("there");
-    assert_eq!((events(&held, "held"), events(&held, "released")), (1, 1), "{held:#}");
+    assert_eq!(
+        (events(&held, "held"), events(&held, "released")),
+        (1, 1),
+        "{held:#}"
+    );
     two.lint();
 }
 
@@ -240,16 +316,24 @@ fn sha256(octets: &[u8]) -> Vec<u8> {
 
 fn base64_lines(octets: &[u8]) -> String {
     let text = base64_simd::STANDARD.encode_to_string(octets);
-    let lines: Vec<_> = text.as_bytes().chunks(76).map(String::from_utf8_lossy).collect();
+    let lines: Vec<_> = text
+        .as_bytes()
+        .chunks(76)
+        .map(String::from_utf8_lossy)
+        .collect();
     lines.join("\r\n")
 }
 
 /// subjectKeyIdentifier, as `openssl x509` shows it.
 fn key_identifier(identity: &Identity) -> Vec<u8> {
     let mut command = std::process::Command::new("openssl");
-    command.args(["x509", "-noout", "-ext", "subjectKeyIdentifier", "-in"]).arg(identity.file("leaf.pem"));
+    command
+        .args(["x509", "-noout", "-ext", "subjectKeyIdentifier", "-in"])
+        .arg(identity.file("leaf.pem"));
     let shown = crate::world::run(&mut command);
     let text = String::from_utf8_lossy(&shown.stdout).into_owned();
     let hex = text.lines().nth(1).expect("a second line").trim();
-    hex.split(':').map(|pair| u8::from_str_radix(pair, 16).expect("hex")).collect()
+    hex.split(':')
+        .map(|pair| u8::from_str_radix(pair, 16).expect("hex"))
+        .collect()
 }

@@ -9,7 +9,9 @@ use crate::world::{loopback, run};
 /// The commands of the page, in order.
 fn commands(page: &str) -> String {
     let blocks = page.split("\n```sh\n").skip(1);
-    let blocks: Vec<&str> = blocks.filter_map(|rest| rest.split("\n```").next()).collect();
+    let blocks: Vec<&str> = blocks
+        .filter_map(|rest| rest.split("\n```").next())
+        .collect();
     assert!(blocks.len() > 5, "the page has lost its commands");
     blocks.join("\n")
 }
@@ -40,7 +42,9 @@ fn the_page_about_foreign_mail_holds() {
         .stdin(Stdio::null()));
 
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).expect(name);
-    let files: Vec<_> = std::fs::read_dir(folder.path().join("mail/new")).expect("a Maildir").collect();
+    let files: Vec<_> = std::fs::read_dir(folder.path().join("mail/new"))
+        .expect("a Maildir")
+        .collect();
     assert_eq!(files.len(), 1);
     let mail = std::fs::read_to_string(files[0].as_ref().expect("a file").path()).expect("a mail");
     assert!(mail.contains("Please see Mrs. Sampleton"), "{mail}");

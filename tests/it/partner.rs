@@ -23,7 +23,9 @@ pub fn letter(from: &str, to: &[&str], id: &str, text: &str) -> String {
 
 /// The same, asking for a notification of delivery (Delivery Notification IG §1.3).
 pub fn asking(letter: &str) -> String {
-    format!("Disposition-Notification-Options: X-DIRECT-FINAL-DESTINATION-DELIVERY=optional,true\r\n{letter}")
+    format!(
+        "Disposition-Notification-Options: X-DIRECT-FINAL-DESTINATION-DELIVERY=optional,true\r\n{letter}"
+    )
 }
 
 /// A notification (RFC 8098) about the message `about`, in clear.
@@ -60,10 +62,15 @@ impl Opened {
     pub fn disposition(&self) -> Option<(String, String)> {
         let message = self.message();
         let parts = message.parts();
-        let part = parts.iter().find(|part| part.media_type() == "message/disposition-notification")?;
+        let part = parts
+            .iter()
+            .find(|part| part.media_type() == "message/disposition-notification")?;
         let fields = Entity::parse(&format!("{}\n\n", part.body.trim()));
         let (_, kind) = fields.one("Disposition").split_once(';')?;
-        Some((kind.trim().to_owned(), fields.one("Original-Message-ID").to_owned()))
+        Some((
+            kind.trim().to_owned(),
+            fields.one("Original-Message-ID").to_owned(),
+        ))
     }
 }
 
@@ -91,9 +98,18 @@ impl Partner {
     }
 
     /// Seals and sends; the last reply.
-    pub fn send(&self, gateway: Ipv4Addr, from: &str, to: &[&str], letter: &str, recipients: &[&Issued]) -> String {
+    pub fn send(
+        &self,
+        gateway: Ipv4Addr,
+        from: &str,
+        to: &[&str],
+        letter: &str,
+        recipients: &[&Issued],
+    ) -> String {
         let sealed = self.seal(letter, recipients);
-        world::relay(gateway, from, to, &sealed).pop().unwrap_or_default()
+        world::relay(gateway, from, to, &sealed)
+            .pop()
+            .unwrap_or_default()
     }
 
     /// Opens what came, which must be signed by someone under this CA.
@@ -129,13 +145,26 @@ pub fn seal(signer: &Identity, letter: &str, recipients: &[&Issued]) -> Vec<u8> 
 }
 
 /// The same of any entity; the headers outside are those of `letter`.
-pub fn seal_entity(signer: &Identity, letter: &str, entity: &str, recipients: &[&Issued]) -> Vec<u8> {
-    let (clear, signed) = (scratch(&signer.dir, "clear"), scratch(&signer.dir, "signed"));
+pub fn seal_entity(
+    signer: &Identity,
+    letter: &str,
+    entity: &str,
+    recipients: &[&Issued],
+) -> Vec<u8> {
+    let (clear, signed) = (
+        scratch(&signer.dir, "clear"),
+        scratch(&signer.dir, "signed"),
+    );
     std::fs::write(&clear, entity).expect("written");
     let (certificate, key) = (signer.file("leaf.pem"), signer.file("leaf.key"));
     openssl(
         &["cms", "-sign", "-md", "sha256"],
-        &[("-in", &clear), ("-signer", &certificate), ("-inkey", &key), ("-out", &signed)],
+        &[
+            ("-in", &clear),
+            ("-signer", &certificate),
+            ("-inkey", &key),
+            ("-out", &signed),
+        ],
     );
     encrypt(signer, letter, &signed, recipients)
 }
@@ -144,7 +173,11 @@ pub fn seal_entity(signer: &Identity, letter: &str, entity: &str, recipients: &[
 pub fn encrypt(signer: &Identity, letter: &str, entity: &Path, recipients: &[&Issued]) -> Vec<u8> {
     let sealed = scratch(&signer.dir, "sealed");
     let mut command = Command::new("openssl");
-    command.args(["cms", "-encrypt", "-aes-256-cbc", "-in"]).arg(entity).arg("-out").arg(&sealed);
+    command
+        .args(["cms", "-encrypt", "-aes-256-cbc", "-in"])
+        .arg(entity)
+        .arg("-out")
+        .arg(&sealed);
     for recipient in recipients {
         let file = scratch(&signer.dir, "pem");
         std::fs::write(&file, issue::pem_certificate(&recipient.certificate)).expect("written");
@@ -164,32 +197,62 @@ pub fn encrypt(signer: &Identity, letter: &str, entity: &Path, recipients: &[&Is
 pub fn open(owner: &Identity, received: &Received, from: &Identity) -> Opened {
     let outer = String::from_utf8(received.octets.clone()).expect("sealed mail is ASCII");
     let (sealed, signed) = (scratch(&owner.dir, "sealed"), scratch(&owner.dir, "signed"));
-    let (clear, signature, signer) =
-        (scratch(&owner.dir, "clear"), scratch(&owner.dir, "p7s"), scratch(&owner.dir, "signer"));
+    let (clear, signature, signer) = (
+        scratch(&owner.dir, "clear"),
+        scratch(&owner.dir, "p7s"),
+        scratch(&owner.dir, "signer"),
+    );
     std::fs::write(&sealed, &received.octets).expect("written");
     let (certificate, key) = (owner.file("leaf.pem"), owner.file("leaf.key"));
     openssl(
         &["cms", "-decrypt"],
-        &[("-in", &sealed), ("-recip", &certificate), ("-inkey", &key), ("-out", &signed)],
+        &[
+            ("-in", &sealed),
+            ("-recip", &certificate),
+            ("-inkey", &key),
+            ("-out", &signed),
+        ],
     );
     let roots = from.file("ca.pem");
     openssl(
         &["cms", "-verify"],
-        &[("-in", &signed), ("-CAfile", &roots), ("-out", &clear), ("-signer", &signer)],
+        &[
+            ("-in", &signed),
+            ("-CAfile", &roots),
+            ("-out", &clear),
+            ("-signer", &signer),
+        ],
     );
     let read = |file: &Path| std::fs::read_to_string(file).expect("text");
     let (signed_text, entity) = (read(&signed), read(&clear));
     // The signature alone, for its inside.
     let parts = Entity::parse(&signed_text).parts();
-    let pem = parts.last().map(|part| part.body.trim().to_owned()).unwrap_or_default();
-    std::fs::write(&signature, format!("-----BEGIN CMS-----\n{pem}\n-----END CMS-----\n")).expect("written");
-    let inside = run(Command::new("openssl").args(["cms", "-cmsout", "-print", "-inform", "PEM", "-in"]).arg(&signature));
-    let about = run(Command::new("openssl").args(["x509", "-noout", "-text", "-in"]).arg(&signer));
+    let pem = parts
+        .last()
+        .map(|part| part.body.trim().to_owned())
+        .unwrap_or_default();
+    std::fs::write(
+        &signature,
+        format!("-----BEGIN CMS-----\n{pem}\n-----END CMS-----\n"),
+    )
+    .expect("written");
+    let inside = run(Command::new("openssl")
+        .args(["cms", "-cmsout", "-print", "-inform", "PEM", "-in"])
+        .arg(&signature));
+    let about = run(Command::new("openssl")
+        .args(["x509", "-noout", "-text", "-in"])
+        .arg(&signer));
     let mut complaints = linter::outer(&outer);
-    complaints.extend(linter::signed(&signed_text, &String::from_utf8_lossy(&inside.stdout)));
+    complaints.extend(linter::signed(
+        &signed_text,
+        &String::from_utf8_lossy(&inside.stdout),
+    ));
     complaints.extend(linter::certificate(&String::from_utf8_lossy(&about.stdout)));
     complaints.extend(linter::inner(&entity));
-    assert!(complaints.is_empty(), "{complaints:#?}\n{outer}\n----\n{signed_text}\n----\n{entity}");
+    assert!(
+        complaints.is_empty(),
+        "{complaints:#?}\n{outer}\n----\n{signed_text}\n----\n{entity}"
+    );
     Opened {
         received: received.clone(),
         entity,

@@ -122,7 +122,6 @@ impl Ca {
 /// One side's certificates, as values and as the files that `openssl` and `carepost` read.
 pub struct Identity {
     pub domain: String,
-    pub ca: Ca,
     pub leaf: Issued,
     pub dir: PathBuf,
 }
@@ -136,20 +135,28 @@ impl Identity {
     }
 
     pub fn of(folder: &Path, domain: &str, ca: Ca, leaf: Issued) -> Self {
-        let dir = folder.join(format!("pki-{domain}-{}", ca.0.certificate.len() + leaf.certificate.len()));
+        let dir = folder.join(format!(
+            "pki-{domain}-{}",
+            ca.0.certificate.len() + leaf.certificate.len()
+        ));
         std::fs::create_dir_all(&dir).expect("a folder");
         let write = |name: &str, octets: &[u8]| {
             std::fs::write(dir.join(name), octets).expect("written");
         };
-        write("ca.pem", issue::pem_certificate(&ca.0.certificate).as_bytes());
-        write("leaf.pem", issue::pem_certificate(&leaf.certificate).as_bytes());
+        write(
+            "ca.pem",
+            issue::pem_certificate(&ca.0.certificate).as_bytes(),
+        );
+        write(
+            "leaf.pem",
+            issue::pem_certificate(&leaf.certificate).as_bytes(),
+        );
         write("leaf.key", &issue::pem_key(&leaf.key).expect("a key"));
         let p12 = issue::write_p12(&leaf, &[ca.0.certificate.clone()], "secret");
         write("leaf.p12", &p12.expect("a PKCS#12 file"));
         write("p12.password", b"secret\n");
         Self {
             domain: domain.to_owned(),
-            ca,
             leaf,
             dir,
         }
@@ -191,7 +198,12 @@ impl Gateway {
             .arg(identity.file("leaf.p12"))
             .arg("--p12-password-file")
             .arg(identity.file("p12.password"))
-            .args(["--listen-relay", &at(RELAY), "--listen-submission", &at(SUBMISSION)])
+            .args([
+                "--listen-relay",
+                &at(RELAY),
+                "--listen-submission",
+                &at(SUBMISSION),
+            ])
             .args(["--health", &at(HEALTH)]));
         gateway.configure("servers = []", &format!("servers = [\"{}\"]", dns.address));
         gateway.configure("port = 25", &format!("port = {RELAY}"));
@@ -204,14 +216,20 @@ impl Gateway {
     /// One that is there already.
     pub fn at(dir: PathBuf, domain: &str, ip: Ipv4Addr) -> Self {
         let domain = domain.to_owned();
-        Self { domain, ip, dir, serving: None }
+        Self {
+            domain,
+            ip,
+            dir,
+            serving: None,
+        }
     }
 
     /// What no verb does: a statement on the store, while nobody has it open.
     pub fn sql(&self, statement: &'static str) {
         use sqlx::{ConnectOptions, Connection, Executor};
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(self.dir.join("carepost.db"));
+        let options =
+            sqlx::sqlite::SqliteConnectOptions::new().filename(self.dir.join("carepost.db"));
         runtime.block_on(async {
             let mut connection = options.connect().await.expect("opens");
             connection.execute(statement).await.expect(statement);
@@ -291,7 +309,13 @@ impl Gateway {
 
     pub fn trust(&self, partner: &Identity) {
         let file = partner.file("ca.pem");
-        self.ask(&["anchor", "import", file.to_str().expect("a plain path"), "--label", &partner.domain]);
+        self.ask(&[
+            "anchor",
+            "import",
+            file.to_str().expect("a plain path"),
+            "--label",
+            &partner.domain,
+        ]);
     }
 
     /// An address with a Maildir, a login of the same name and the password `secret`.
@@ -301,11 +325,22 @@ impl Gateway {
         let file = self.dir.join("password");
         std::fs::write(&file, "secret-of-a-clinic\n").expect("written");
         let file = file.to_str().expect("a plain path");
-        self.ask(&["account", "password", "add", address, "--label", "desk", "--password-file", file]);
+        self.ask(&[
+            "account",
+            "password",
+            "add",
+            address,
+            "--label",
+            "desk",
+            "--password-file",
+            file,
+        ]);
     }
 
     /// An address with a Maildir.
     pub fn mailbox(&self, address: &str) {
+        // carepost makes the Maildir, never the folder that it lies in: that may be a disk that is not mounted.
+        std::fs::create_dir_all(self.dir.join("mail")).expect("a folder");
         let route = format!("maildir:{}", self.maildir(address).display());
         self.ask(&["address", "add", address, "--route", &route]);
     }
@@ -321,23 +356,32 @@ impl Gateway {
         };
         let mut files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
         files.sort();
-        let read = |file: &PathBuf| String::from_utf8_lossy(&std::fs::read(file).expect("read")).into_owned();
+        let read = |file: &PathBuf| {
+            String::from_utf8_lossy(&std::fs::read(file).expect("read")).into_owned()
+        };
         files.iter().map(read).collect()
     }
 
     /// The first mail of an address for which this holds.
     pub fn mail_with(&self, address: &str, what: &str) -> String {
         wait(&format!("mail for {address} with {what}"), || {
-            self.mail(address).into_iter().find(|mail| mail.contains(what))
+            self.mail(address)
+                .into_iter()
+                .find(|mail| mail.contains(what))
         })
     }
 
     /// A message, by tracking id or Message-ID, in a direction.
     pub fn message(&self, id: &str, direction: &str) -> Option<Value> {
-        let output = self.command(&["--json", "message", "show", id]).output().expect("it starts");
+        let output = self
+            .command(&["--json", "message", "show", id])
+            .output()
+            .expect("it starts");
         let messages: Value = serde_json::from_slice(&output.stdout).ok()?;
         let mut messages = messages.as_array()?.iter();
-        messages.find(|message| message["direction"] == direction).cloned()
+        messages
+            .find(|message| message["direction"] == direction)
+            .cloned()
     }
 
     /// Waits until the leg of this recipient is in this state; the whole message.
@@ -353,7 +397,10 @@ impl Gateway {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        panic!("{recipient} of {id} is not {state} but {last:#}\n{}", log_of(&self.dir));
+        panic!(
+            "{recipient} of {id} is not {state} but {last:#}\n{}",
+            log_of(&self.dir)
+        );
     }
 
     /// Submits with `swaks` over STARTTLS as this person.
@@ -361,13 +408,40 @@ impl Gateway {
         self.submit_as(from, "secret-of-a-clinic", from, to, message)
     }
 
-    pub fn submit_as(&self, login: &str, password: &str, from: &str, to: &[&str], message: &str) -> Submitted {
+    pub fn submit_as(
+        &self,
+        login: &str,
+        password: &str,
+        from: &str,
+        to: &[&str],
+        message: &str,
+    ) -> Submitted {
         let file = tempfile::NamedTempFile::new_in(&self.dir).expect("a file");
         std::fs::write(file.path(), message.replace("\r\n", "\n")).expect("written");
         let output = Command::new("swaks")
-            .args(["--server", &self.ip.to_string(), "--port", &SUBMISSION.to_string()])
-            .args(["--tls", "--auth", "PLAIN", "--auth-user", login, "--auth-password", password])
-            .args(["--helo", "clinic.test", "--from", from, "--to", &to.join(",")])
+            .args([
+                "--server",
+                &self.ip.to_string(),
+                "--port",
+                &SUBMISSION.to_string(),
+            ])
+            .args([
+                "--tls",
+                "--auth",
+                "PLAIN",
+                "--auth-user",
+                login,
+                "--auth-password",
+                password,
+            ])
+            .args([
+                "--helo",
+                "clinic.test",
+                "--from",
+                from,
+                "--to",
+                &to.join(","),
+            ])
             .arg("--data")
             .arg(format!("@{}", file.path().display()))
             .stdin(Stdio::null())
@@ -392,13 +466,23 @@ fn log_of(dir: &Path) -> String {
 
 pub fn leg_of<'a>(message: &'a Value, recipient: &str) -> Option<&'a Value> {
     let mut legs = message["legs"].as_array()?.iter();
-    legs.find(|leg| leg["recipient"].as_str().is_some_and(|to| to.eq_ignore_ascii_case(recipient)))
+    legs.find(|leg| {
+        leg["recipient"]
+            .as_str()
+            .is_some_and(|to| to.eq_ignore_ascii_case(recipient))
+    })
 }
 
 /// How often an event is in a message's timeline.
 pub fn events(message: &Value, event: &str) -> usize {
-    let timeline = message["timeline"].as_array().map(Vec::as_slice).unwrap_or_default();
-    timeline.iter().filter(|moment| moment["event"] == event).count()
+    let timeline = message["timeline"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    timeline
+        .iter()
+        .filter(|moment| moment["event"] == event)
+        .count()
 }
 
 /// A session of `swaks`, as it told it.
@@ -407,8 +491,13 @@ pub struct Submitted(pub String);
 impl Submitted {
     /// The tracking id of the 250.
     pub fn id(&self) -> String {
-        let (_, rest) = self.0.split_once("accepted id=").unwrap_or_else(|| panic!("not accepted:\n{}", self.0));
-        rest.chars().take_while(char::is_ascii_alphanumeric).collect()
+        let (_, rest) = self
+            .0
+            .split_once("accepted id=")
+            .unwrap_or_else(|| panic!("not accepted:\n{}", self.0));
+        rest.chars()
+            .take_while(char::is_ascii_alphanumeric)
+            .collect()
     }
 
     /// A line from the server begins so.
@@ -463,7 +552,11 @@ impl Sink {
                 std::thread::spawn(move || converse(stream, desk, offers, &keep).is_ok());
             }
         });
-        Self { ip, received, connections }
+        Self {
+            ip,
+            received,
+            connections,
+        }
     }
 
     pub fn received(&self) -> Vec<Received> {
@@ -476,13 +569,20 @@ impl Sink {
 
     /// Waits for this many; not one more.
     pub fn wait_for(&self, count: usize) -> Vec<Received> {
-        let received = wait("mail at a sink", || Some(self.received()).filter(|all| all.len() >= count));
+        let received = wait("mail at a sink", || {
+            Some(self.received()).filter(|all| all.len() >= count)
+        });
         assert_eq!(received.len(), count, "more mail than expected");
         received
     }
 }
 
-fn converse(stream: TcpStream, desk: Desk, offers: &[&str], keep: &Mutex<Vec<Received>>) -> std::io::Result<()> {
+fn converse(
+    stream: TcpStream,
+    desk: Desk,
+    offers: &[&str],
+    keep: &Mutex<Vec<Received>>,
+) -> std::io::Result<()> {
     let mut writer = stream.try_clone()?;
     let mut reader = BufReader::new(stream);
     let mut say = |line: &str| writer.write_all(format!("{line}\r\n").as_bytes());
@@ -496,7 +596,9 @@ fn converse(stream: TcpStream, desk: Desk, offers: &[&str], keep: &Mutex<Vec<Rec
         }
         let verb = line.trim_end().to_ascii_uppercase();
         if verb.starts_with("EHLO") {
-            offers.iter().try_for_each(|offer| say(&format!("250-{offer}")))?;
+            offers
+                .iter()
+                .try_for_each(|offer| say(&format!("250-{offer}")))?;
             say("250 8BITMIME")?;
         } else if verb.starts_with("MAIL") {
             from = path_of(&line);
@@ -523,7 +625,9 @@ fn converse(stream: TcpStream, desk: Desk, offers: &[&str], keep: &Mutex<Vec<Rec
 }
 
 fn path_of(line: &str) -> String {
-    let inside = line.split_once('<').and_then(|(_, rest)| rest.split_once('>'));
+    let inside = line
+        .split_once('<')
+        .and_then(|(_, rest)| rest.split_once('>'));
     inside.map(|(path, _)| path.to_owned()).unwrap_or_default()
 }
 
@@ -599,10 +703,15 @@ impl Tap {
         let keep = Arc::clone(&streams);
         std::thread::spawn(move || {
             for near in port.incoming().flatten() {
-                let Ok(far) = TcpStream::connect((gateway, RELAY)) else { continue };
+                let Ok(far) = TcpStream::connect((gateway, RELAY)) else {
+                    continue;
+                };
                 let seen = Arc::default();
                 locked(&keep).push(Arc::clone(&seen));
-                let (mut a, mut b) = (near.try_clone().expect("a handle"), far.try_clone().expect("a handle"));
+                let (mut a, mut b) = (
+                    near.try_clone().expect("a handle"),
+                    far.try_clone().expect("a handle"),
+                );
                 std::thread::spawn(move || pass(&mut a, &mut b, Some(&seen)));
                 let (mut a, mut b) = (far, near);
                 std::thread::spawn(move || pass(&mut a, &mut b, None));
@@ -613,8 +722,14 @@ impl Tap {
 
     /// The messages so far.
     pub fn received(&self) -> Vec<Received> {
-        let streams: Vec<Vec<u8>> = locked(&self.streams).iter().map(|seen| locked(seen).clone()).collect();
-        streams.iter().flat_map(|stream| transactions(stream)).collect()
+        let streams: Vec<Vec<u8>> = locked(&self.streams)
+            .iter()
+            .map(|seen| locked(seen).clone())
+            .collect();
+        streams
+            .iter()
+            .flat_map(|stream| transactions(stream))
+            .collect()
     }
 }
 

@@ -55,6 +55,15 @@ fn case<'a>(recipients: &'a [Address], signers: &[&'a Made]) -> Case<'a> {
     }
 }
 
+fn facts(anchors: &Anchors) -> Facts<'_> {
+    static EVIDENCE: std::sync::LazyLock<Evidence> = std::sync::LazyLock::new(Evidence::default);
+    Facts {
+        anchors,
+        evidence: &EVIDENCE,
+        now: NOW,
+    }
+}
+
 fn inbound(trust: &DomainTrust) -> Vec<&Arc<AnchorSet>> {
     vec![&trust.inbound]
 }
@@ -71,7 +80,7 @@ fn trust_is_decided_for_each_recipient_by_its_own_anchors() {
         address("z@else.example"),
     ];
     let case = case(&recipients, &[&leaf]);
-    let judgment = case.judge_each(&address(SENDER), &anchors, NOW, inbound);
+    let judgment = case.judge_each(&address(SENDER), facts(&anchors), inbound);
     let no_path = Some(Reason::NoPath);
     assert_eq!(
         verdicts(&judgment),
@@ -109,7 +118,7 @@ fn a_signer_must_be_bound_to_the_sender_by_any_of_its_names() {
     ] {
         let leaf = Make::leaf(names).by(&root);
         let case = case(&recipients, &[&leaf]);
-        let judgment = case.judge_each(&address(SENDER), &anchors, NOW, inbound);
+        let judgment = case.judge_each(&address(SENDER), facts(&anchors), inbound);
         let expected = (!fine).then_some(Reason::NotBound);
         assert_eq!(
             verdicts(&judgment),
@@ -134,7 +143,7 @@ fn a_bad_signer_beside_a_good_one_neither_helps_nor_harms() {
         (&[], Some(Reason::NotBound)),
     ] {
         let case = case(&recipients, signers);
-        let judgment = case.judge_each(&address(SENDER), &anchors, NOW, inbound);
+        let judgment = case.judge_each(&address(SENDER), facts(&anchors), inbound);
         assert_eq!(verdicts(&judgment), [("x@d.example".to_owned(), expected)]);
     }
 }
