@@ -152,7 +152,7 @@ impl Identity {
             issue::pem_certificate(&leaf.certificate).as_bytes(),
         );
         write("leaf.key", &issue::pem_key(&leaf.key).expect("a key"));
-        let p12 = issue::write_p12(&leaf, &[ca.0.certificate.clone()], "secret");
+        let p12 = issue::write_p12(&leaf, std::slice::from_ref(&ca.0.certificate), "secret");
         write("leaf.p12", &p12.expect("a PKCS#12 file"));
         write("p12.password", b"secret\n");
         Self {
@@ -689,17 +689,20 @@ fn reply(reader: &mut impl BufRead) -> String {
     }
 }
 
+/// What went through each connection.
+type Streams = Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>>;
+
 /// Stands before a gateway's relay port and keeps the messages that go by.
 pub struct Tap {
     pub ip: Ipv4Addr,
-    streams: Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>>,
+    streams: Streams,
 }
 
 impl Tap {
     pub fn before(gateway: Ipv4Addr) -> Self {
         let ip = loopback();
         let port = TcpListener::bind((ip, RELAY)).expect("an address of our own");
-        let streams: Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>> = Arc::default();
+        let streams = Streams::default();
         let keep = Arc::clone(&streams);
         std::thread::spawn(move || {
             for near in port.incoming().flatten() {
