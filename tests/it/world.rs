@@ -122,7 +122,6 @@ impl Ca {
 /// One side's certificates, as values and as the files that `openssl` and `carepost` read.
 pub struct Identity {
     pub domain: String,
-    pub ca: Ca,
     pub leaf: Issued,
     pub dir: PathBuf,
 }
@@ -158,7 +157,6 @@ impl Identity {
         write("p12.password", b"secret\n");
         Self {
             domain: domain.to_owned(),
-            ca,
             leaf,
             dir,
         }
@@ -341,6 +339,8 @@ impl Gateway {
 
     /// An address with a Maildir.
     pub fn mailbox(&self, address: &str) {
+        // carepost makes the Maildir, never the folder that it lies in: that may be a disk that is not mounted.
+        std::fs::create_dir_all(self.dir.join("mail")).expect("a folder");
         let route = format!("maildir:{}", self.maildir(address).display());
         self.ask(&["address", "add", address, "--route", &route]);
     }
