@@ -48,3 +48,8 @@ pub mod world;
 // A world in a box: `carepost demo`.
 #[cfg(feature = "demo")]
 pub mod demo;
+
+// Targets for `scripts/fuzz`; not part of what is built for use.
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;

@@ -151,6 +151,15 @@ pub const PATHS_MAX: usize = 50;
 pub const PATH_STEPS_MAX: usize = 1_000;
 /// Policies that are followed at one level of one path (RFC 9618 §5.1 bounds the graph; this bounds its width).
 pub const POLICY_NODES_MAX: usize = 1_000;
+/// Octets of one CRL. The largest lists of public CAs were below this; Direct's have some hundred entries.
+pub const CRL_OCTETS_MAX: usize = 64 * 1024 * 1024;
+/// Certificates whose status is asked for while that of another is: a CRL's signer, whose own CRL has a
+/// signer. Two are in use.
+pub const CRL_SIGNER_DEPTH_MAX: usize = 4;
+/// Octets of one file that `carepost trust check` reads: the largest CRL in PEM.
+pub const CHECKED_FILE_OCTETS_MAX: u64 = 96 * 1024 * 1024;
+/// Octets of one line of a batch.
+pub const BATCH_LINE_OCTETS_MAX: usize = 1024 * 1024;
 /// Name comparisons of one judgment. webpki's `Budget`: 250,000.
 pub const NAME_COMPARISONS_MAX: usize = 250_000;
 
@@ -224,8 +233,17 @@ pub const EDGE_LIFE_ASKED: Duration = Duration::from_secs(3_000);
 pub const EDGE_LIFE: Duration = Duration::from_secs(86_400);
 /// Undecided trust waits so long for evidence.
 pub const UNDECIDED_WAIT: Duration = Duration::from_secs(1_800);
-/// Recipients of one sender that a report may speak for, looked at newest first. A busy clinic writes to a few hundred.
-pub const CORRESPONDENTS_MAX: i64 = 1_000;
+/// Names in the certificates of one report that are looked up; honest ones hold one or two.
+pub const REPORT_NAMES_MAX: usize = 32;
+/// Attempts at a delivery or relay before the job is held as poison. A report that is tried for a day comes to about 100;
+/// more are attempts that broke off.
+pub const ATTEMPTS_MAX: u32 = 200;
+/// Jobs that are leased at once by the queue's driver.
+pub const LEASED_AT_ONCE_MAX: usize = 64;
+/// Wait after the queue could not be asked.
+pub const QUEUE_PAUSE: Duration = Duration::from_secs(5);
+/// Characters of peers' words about one attempt that are kept.
+pub const WORDS_MAX: usize = 2_000;
 /// Duplicates are recognised so long (B-030).
 pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(7 * 86_400);
 /// Refused ciphertext is kept so long.

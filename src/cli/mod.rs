@@ -17,6 +17,7 @@ mod message;
 mod queue;
 mod serve;
 mod table;
+mod trust;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -79,28 +80,35 @@ enum Verb {
     /// Work that waits
     #[command(subcommand)]
     Queue(queue::Queue),
+    /// The verdict on certificates, as a tool
+    #[command(subcommand)]
+    Trust(trust::Trust),
     /// The meaning of the exit codes
     ExitCodes,
 }
 
 const EXIT_CODES: &[(u8, &str)] = &[
-    (0, "done; health: ready; check: nothing blocks"),
+    (
+        0,
+        "done; health: ready; check: nothing blocks; trust check: trusted",
+    ),
     (
         exit::FAILED,
-        "it failed, for the reason that was told; health: not ready; check: something blocks",
+        "it failed, for the reason that was told; health: not ready; check: something blocks; trust check: not trusted",
     ),
     (exit::USAGE, "the command line was wrong"),
     (
         exit::UNAVAILABLE,
         "what it needs is not there: no carepost runs, a port is in use",
     ),
+    (exit::SOFTWARE, "our own fault: report it"),
     (
         exit::CANT_CREATE,
         "a file is there already, or cannot be made",
     ),
     (
         exit::TEMPFAIL,
-        "try again later: the store is in use or full",
+        "try again later: the store is in use or full; trust check: status not to be had",
     ),
     (exit::NOPERM, "this user may not"),
     (
@@ -193,6 +201,7 @@ impl Arguments {
             Verb::Cert(verb) => verb.run(&desk).await?,
             Verb::Message(verb) => verb.run(&desk).await?,
             Verb::Queue(verb) => verb.run(&desk).await?,
+            Verb::Trust(verb) => return verb.run(&desk),
             Verb::ExitCodes => exit_codes(&desk),
         }
         Ok(0)

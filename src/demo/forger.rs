@@ -100,7 +100,15 @@ fn judged(
     let anchors = Anchors::new(HashMap::from([(from.domain().to_owned(), trust)]));
     let found = [parse(&forgery.victim.certificate)?];
     let evidence = Evidence::default();
-    match judge_recipient(to, &found, from, false, &anchors, &evidence, world.now()) {
+    match judge_recipient(
+        to,
+        &found,
+        from,
+        crate::trust::Side::Outbound,
+        &anchors,
+        &evidence,
+        world.now(),
+    ) {
         RecipientJudgment::Trusted(recipient) => Ok(recipient),
         other => Err(format!(
             "the demo's forger cannot encrypt for its victim: {other:?}"

@@ -17,6 +17,8 @@ pub use accounts::{
     verify_password,
 };
 pub use addresses::{AddressRow, is_npi, list_addresses, remove_address, set_address};
+#[cfg(feature = "fuzzing")]
+pub(crate) use csv::read_csv;
 pub use csv::{ImportReport, RejectedRow, import_csv};
 pub use domains::{DomainRow, add_domain, list_domains};
 pub use snapshot::{AddressState, Directory, DomainEntry, Entry, UnknownRecipient, load};

@@ -275,6 +275,14 @@ fn capped<T>(life: Duration, answer: &Result<T, DiscoverError>) -> Duration {
     }
 }
 
+/// For the fuzzer: the CERT records of an answer off the wire.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_answer(octets: &[u8]) {
+    if let Ok(answer) = hickory_proto::op::Message::from_vec(octets) {
+        assert!(read(&answer.answers).certificates.len() <= CERT_RECORDS_MAX);
+    }
+}
+
 /// The PKIX certificates among the records. Other types are passed over (C-009), so are records that do not
 /// decode (C-011); key tag and algorithm are not looked at (C-010).
 fn read(records: &[Record]) -> Published {

@@ -8,6 +8,9 @@ use crate::limits::{HEADER_FIELDS_MAX, HEADER_OCTETS_MAX};
 
 use super::{ContentType, Disposition, MimeError, TransferEncoding};
 
+/// CR CR LF, and that once more doubled.
+const LINE_END_OCTETS_MAX: usize = 5;
+
 /// A header block. Lookups ignore letter case (RFC 5322 §1.2.2).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Header {
@@ -74,6 +77,11 @@ impl Header {
             let line = header.octets.get(start..).unwrap_or_default();
             // CR CR LF is what one known peer makes of CRLF; it is a line end, not content.
             let content = trim_line_end(line);
+            // A run of CRs so long that a reader of chunks gives it up for content would be a blank line to
+            // it, and the end of the header (what is judged is what is handed on).
+            if line.len() - content.len() > LINE_END_OCTETS_MAX {
+                return Err(MimeError::Malformed("a line end of many CRs"));
+            }
             if content.is_empty() {
                 return Ok(header);
             }
@@ -295,6 +303,16 @@ mod tests {
             read("\r\n").expect("reads").exactly_one("To"),
             Err(MimeError::Missing("To".into()))
         );
+    }
+
+    #[test]
+    fn a_run_of_crs_is_no_line_end() {
+        let text = |crs: usize| format!("A: 1{}\nB: 2\r\n\r\n", "\r".repeat(crs));
+        assert!(read(&text(4)).is_ok());
+        for crs in [5, 70_000] {
+            let why = Err(MimeError::Malformed("a line end of many CRs"));
+            assert_eq!(read(&text(crs)), why, "{crs}");
+        }
     }
 
     #[test]

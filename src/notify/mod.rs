@@ -17,4 +17,4 @@ mod write;
 pub use dsn::{Notice, failure_notice, forwarded_mdn};
 pub use mdn::{About, dispatched, failed, processed};
 pub use parse::{ParseReportError, Report, ReportKind, ReportedRecipient, parse_report};
-pub use settle::{LegFacts, Settlement, settle};
+pub use settle::{LegFacts, Settlement, is_receipt_of, settle};

@@ -46,6 +46,13 @@ pub fn settle(leg: &LegFacts, report: &Report) -> Settlement {
     }
 }
 
+/// Whether it is a read receipt that the edge may show (B-018): it speaks for a leg of ours, and its From is
+/// that leg's recipient, for whom its signer was found to speak. Any other From would come into a mailbox
+/// unproved, for reports are read without that check.
+pub fn is_receipt_of(leg: &LegFacts, report: &Report, from: Option<&Address>) -> bool {
+    from == Some(&leg.recipient) && settle(leg, report) == Settlement::PassOn
+}
+
 /// The entry for this leg: the one that names it (B-022), else the only one.
 fn about<'r>(leg: &LegFacts, report: &'r Report) -> Option<&'r ReportedRecipient> {
     let named = report
@@ -210,6 +217,31 @@ mod tests {
                 assert_eq!(row(state, true, answer), closed, "{state:?} {answer:?}");
                 assert_eq!(row(state, false, answer), closed, "{state:?} {answer:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_read_receipt_is_shown_only_under_the_name_of_who_read() {
+        let leg = LegFacts {
+            recipient: address("bob@b.example"),
+            state: LegState::Dispatched,
+            asked: false,
+            answer: Some(Answer::Delivered),
+        };
+        let read = report(&[(Some("bob@b.example"), ReportKind::Displayed)]);
+        let processed = report(&[(Some("bob@b.example"), ReportKind::Processed)]);
+        for (from, report, shown) in [
+            (Some("Bob@B.example"), &read, true),
+            (Some("ceo@b.example"), &read, false),
+            (None, &read, false),
+            (Some("bob@b.example"), &processed, false),
+        ] {
+            let from = from.map(address);
+            assert_eq!(
+                is_receipt_of(&leg, report, from.as_ref()),
+                shown,
+                "{from:?}"
+            );
         }
     }
 

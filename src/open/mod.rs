@@ -103,6 +103,14 @@ impl Opened {
     pub fn message_id(&self) -> Option<&MessageId> {
         self.message_id.as_ref()
     }
+    /// Who is answered, and about which Message-ID. Nobody for a report: none ever gets a report (A-106;
+    /// RFC 8098 §3), and its From is not proved.
+    pub fn answers_to(&self) -> Option<(&Address, &MessageId)> {
+        match self.kind {
+            Kind::Message => self.sender.as_ref().zip(self.message_id.as_ref()),
+            Kind::Report => None,
+        }
+    }
     pub fn asked(&self) -> bool {
         self.asked
     }

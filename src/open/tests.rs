@@ -625,6 +625,23 @@ fn reports_are_bound_by_their_own_rules() {
 }
 
 #[test]
+fn a_message_can_be_answered_and_a_report_never() {
+    let scene = Scene::new();
+    let opened = scene
+        .open(&sealed(&scene, &wrapped(&message()), &[], &["-aes256"]))
+        .expect("opens");
+    assert!(opened.answers_to().is_some());
+    let report = format!(
+        "{HEADER}Content-Type: multipart/report; report-type=disposition-notification; boundary=r\r\n\r\n--r\r\n\r\nx\r\n--r--\r\n"
+    );
+    let opened = scene
+        .open(&sealed(&scene, &wrapped(&report), &[], &["-aes256"]))
+        .expect("opens");
+    assert!(opened.sender().is_some() && opened.message_id().is_some());
+    assert_eq!(opened.answers_to(), None);
+}
+
+#[test]
 fn a_large_message_goes_through_blobs_and_a_lost_blob_is_no_verdict() {
     let scene = Scene::new();
     let line = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\r\n";

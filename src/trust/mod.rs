@@ -8,12 +8,17 @@ mod anchors;
 mod binding;
 mod certificate;
 mod chain;
+pub mod check;
 mod constraints;
+mod crl;
 mod extensions;
 mod judge;
 mod name;
 mod path;
+mod points;
 mod policy;
+mod revocation;
+mod rules;
 mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -21,12 +26,17 @@ mod tlv;
 pub mod verdict;
 
 pub use anchors::{AnchorId, AnchorSet, Anchors, Direction, DomainTrust, Profile};
-pub use binding::{Binding, binding, binds};
+pub use binding::{Binding, Bindings, binding, binds};
 pub use certificate::{Certificate, CertificateError, KeyUsage};
 pub use chain::{check_usable_for_opening, check_usable_for_signing};
+pub use crl::{Crl, CrlError, Evidence};
 pub use judge::{
-    Distrust, Evidence, Grant, GrantRow, Judgment, Need, RecipientJudgment, TrustedRecipient,
-    judge, judge_recipient, judge_report,
+    Distrust, Grant, GrantRow, Judgment, Need, RecipientJudgment, Side, TrustedRecipient, judge,
+    judge_recipient, judge_report,
 };
-pub use path::{Path, PathPurpose, Work, build_path, build_path_within};
+pub use path::{Failure, Path, Question, Work, build_path, build_path_within, find_path};
+pub use rules::{
+    ExtendedUsage, PathPurpose, PolicyRules, RevocationMode, RevocationScope, Rules, Standard,
+    Switch,
+};
 pub use sql::grant_row;
