@@ -135,10 +135,10 @@ impl Identity {
     }
 
     pub fn of(folder: &Path, domain: &str, ca: Ca, leaf: Issued) -> Self {
-        let dir = folder.join(format!(
-            "pki-{domain}-{}",
-            ca.0.certificate.len() + leaf.certificate.len()
-        ));
+        // Forgers have the same names; each has a folder of its own.
+        static COUNT: AtomicU8 = AtomicU8::new(0);
+        let count = COUNT.fetch_add(1, Ordering::SeqCst);
+        let dir = folder.join(format!("pki-{domain}-{count}"));
         std::fs::create_dir_all(&dir).expect("a folder");
         let write = |name: &str, octets: &[u8]| {
             std::fs::write(dir.join(name), octets).expect("written");
@@ -152,7 +152,7 @@ impl Identity {
             issue::pem_certificate(&leaf.certificate).as_bytes(),
         );
         write("leaf.key", &issue::pem_key(&leaf.key).expect("a key"));
-        let p12 = issue::write_p12(&leaf, &[ca.0.certificate.clone()], "secret");
+        let p12 = issue::write_p12(&leaf, std::slice::from_ref(&ca.0.certificate), "secret");
         write("leaf.p12", &p12.expect("a PKCS#12 file"));
         write("p12.password", b"secret\n");
         Self {
@@ -268,7 +268,15 @@ impl Gateway {
 
     /// Runs a verb that ends with `code`; what it said on standard error.
     pub fn refused(&self, code: i32, arguments: &[&str]) -> String {
-        let output = self.command(arguments).output().expect("it starts");
+        // One that does not refuse must not run for ever.
+        let output = Command::new("timeout")
+            .args(["60", env!("CARGO_BIN_EXE_carepost"), "--config"])
+            .arg(self.config())
+            .args(arguments)
+            .env_remove("CAREPOST_CONFIG")
+            .stdin(Stdio::null())
+            .output()
+            .expect("it starts");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(
             output.status.code(),
@@ -689,17 +697,20 @@ fn reply(reader: &mut impl BufRead) -> String {
     }
 }
 
+/// What went by on each connection, while it goes by.
+type Streams = Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>>;
+
 /// Stands before a gateway's relay port and keeps the messages that go by.
 pub struct Tap {
     pub ip: Ipv4Addr,
-    streams: Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>>,
+    streams: Streams,
 }
 
 impl Tap {
     pub fn before(gateway: Ipv4Addr) -> Self {
         let ip = loopback();
         let port = TcpListener::bind((ip, RELAY)).expect("an address of our own");
-        let streams: Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>> = Arc::default();
+        let streams = Streams::default();
         let keep = Arc::clone(&streams);
         std::thread::spawn(move || {
             for near in port.incoming().flatten() {
