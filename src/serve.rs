@@ -58,8 +58,9 @@ pub struct Gateway {
     room: Arc<Semaphore>,
 }
 
-/// A seat in the room. Work hands its seat on to the work that it brings about, so that nobody who has one waits for another
-/// (no deadlock), and no task holds a body while it waits. The room is empty when nothing is worked on.
+/// A seat in the room. Work hands its seat on to the work that it brings about, so that nobody who has one
+/// waits for another (no deadlock), and no task holds a body while it waits. The room is empty when nothing
+/// is worked on.
 type Seat = Arc<OwnedSemaphorePermit>;
 
 tokio::task_local! {
@@ -340,8 +341,8 @@ impl Gateway {
         }
     }
 
-    /// Takes up what is due: after a restart, a back-off, an operator's wish. Seats first, then as many leases: no lease
-    /// waits for a seat.
+    /// Takes up what is due: after a restart, a back-off, an operator's wish. Seats first, then as many
+    /// leases: no lease waits for a seat.
     async fn drive_queue(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let woken = self.store.queue_woken();
         loop {

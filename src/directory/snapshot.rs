@@ -149,14 +149,14 @@ impl Directory {
             .map(|sender| sender.tenant.as_str())
     }
 
-    /// Changes whenever a password of this login is revoked; None if there is no such login, or it is disabled. A session that
-    /// was let in under another number has to log in again.
+    /// Changes whenever a password of this login is revoked; None if there is no such login, or it is
+    /// disabled. A session that was let in under another number has to log in again.
     pub fn revocations(&self, account: &str) -> Option<u64> {
         self.senders.get(account).map(|sender| sender.revocations)
     }
 
-    /// Whether some login sends as this address: then reports on what it sent come back to it, even if the directory has no
-    /// mailbox for it.
+    /// Whether some login sends as this address: then reports on what it sent come back to it, even if the
+    /// directory has no mailbox for it.
     pub fn is_sender(&self, address: &Address) -> bool {
         self.sender_keys.contains(address.key())
     }
