@@ -118,8 +118,9 @@ pub async fn deliver_again(gateway: &Arc<Gateway>, lease: Lease) -> Result<(), S
     }
 }
 
-/// What was granted does not open any more. `reason`: it never will (its key is gone); else it is tried again
-/// for as long as the job lives. The sender, who heard `processed`, hears `failed` in the end (B-010).
+/// What was granted does not open any more. `reason`: it never will (its key is gone); else it is tried
+/// again for as long as the job lives. The sender, who heard `processed`, hears `failed` in the end
+/// (B-010).
 async fn unopened(
     gateway: &Arc<Gateway>,
     lease: Lease,

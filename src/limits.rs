@@ -235,8 +235,8 @@ pub const EDGE_LIFE: Duration = Duration::from_secs(86_400);
 pub const UNDECIDED_WAIT: Duration = Duration::from_secs(1_800);
 /// Names in the certificates of one report that are looked up; honest ones hold one or two.
 pub const REPORT_NAMES_MAX: usize = 32;
-/// Attempts at a delivery or relay before the job is held as poison. A report that is tried for a day comes to
-/// about 100; more are attempts that broke off.
+/// Attempts at a delivery or relay before the job is held as poison. A report that is tried for a day comes
+/// to about 100; more are attempts that broke off.
 pub const ATTEMPTS_MAX: u32 = 200;
 /// Jobs that are leased at once by the queue's driver.
 pub const LEASED_AT_ONCE_MAX: usize = 64;

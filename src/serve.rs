@@ -59,7 +59,8 @@ pub struct Gateway {
 }
 
 /// A seat in the room. Work hands its seat on to the work that it brings about, so that nobody who has one
-/// waits for another (no deadlock), and no task holds a body while it waits.
+/// waits for another (no deadlock), and no task holds a body while it waits. The room is empty when nothing
+/// is worked on.
 type Seat = Arc<OwnedSemaphorePermit>;
 
 tokio::task_local! {

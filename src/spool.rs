@@ -101,8 +101,8 @@ pub enum Start {
     Queued,
 }
 
-/// T1 for mail from the wire. `tenants`: each recipient's, in their order; the message is the first one's. The
-/// lease is there if `start` is [`Start::Now`].
+/// T1 for mail from the wire. `tenants`: each recipient's, in their order; the message is the first one's.
+/// The lease is there if `start` is [`Start::Now`].
 ///
 /// # Errors
 /// [`SpoolError`]; then nothing was kept and the sender must not hear 250.

@@ -79,7 +79,8 @@ impl Handle {
         }
     }
 
-    /// Before a verb answers, `refresh` is run: what the operator changed is then in force everywhere.
+    /// Before a verb answers, `refresh` is run: what the operator changed is then in force everywhere
+    /// (decision 13: removal takes effect at once).
     #[must_use]
     pub fn refreshing(mut self, refresh: Refresh) -> Self {
         self.refresh = Some(refresh);

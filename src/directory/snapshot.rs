@@ -155,8 +155,8 @@ impl Directory {
         self.senders.get(account).map(|sender| sender.revocations)
     }
 
-    /// Whether some login sends as this address: then reports on what it sent come back to it, even if
-    /// the directory has no mailbox for it.
+    /// Whether some login sends as this address: then reports on what it sent come back to it, even if the
+    /// directory has no mailbox for it.
     pub fn is_sender(&self, address: &Address) -> bool {
         self.sender_keys.contains(address.key())
     }

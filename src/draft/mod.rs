@@ -88,8 +88,8 @@ pub struct Waits {
     pub processed: std::time::Duration,
 }
 
-/// T1 for a submission: checks the Message-ID, writes message, legs, one relay job a domain. The leases are
-/// there if `start` is [`Start::Now`].
+/// T1 for a submission: checks the Message-ID, writes message, legs, one relay job a domain; leased by the
+/// caller if `start` is [`Start::Now`].
 ///
 /// # Errors
 /// [`StoreError`]; then nothing was kept.

@@ -219,9 +219,9 @@ pub struct NamedBy {
     pub domains: Vec<String>,
 }
 
-/// Who of these `sender` wrote to since `since`: whom a report to `sender` may speak for. One address stands
-/// for a domain, because a certificate that names a domain speaks for each address in it. What it costs does
-/// not grow with what was sent.
+/// Who of these `sender` wrote to since `since`: whom a report to `sender` may speak for. One address
+/// stands for a domain, because a certificate that names a domain speaks for each address in it. What it
+/// costs does not grow with what was sent.
 ///
 /// # Errors
 /// [`StoreError`].

@@ -1,6 +1,6 @@
 //! The state of one recipient of one message. In: a change. Out: whether it was made.
-//! A final answer is set once: no change here ever touches a leg that has one. When the last leg of a message
-//! comes to its end, the message is marked final in the same transaction.
+//! A final answer is set once: no change here ever touches a leg that has one. When the last leg of a
+//! message comes to its end, the message is marked final in the same transaction.
 
 use crate::envelope::{Address, TrackingId};
 use crate::journal::{Answer, LegState, Reason};

@@ -232,17 +232,8 @@ fn a_missing_key_encryption_key_stops_everything() {
         );
     }
     assert!(!key.exists(), "a new key was made");
-    // Another key is as bad as none.
-    std::fs::write(&key, format!("{}\n", "0f".repeat(32))).expect("written");
-    make_private(&key);
-    gateway.refused(78, &["serve"]);
     std::fs::rename(&away, &key).expect("moved");
     gateway.serve();
-}
-
-fn make_private(file: &Path) {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600)).expect("ours");
 }
 
 /// A database that a newer carepost has changed is left alone.

@@ -144,6 +144,7 @@ impl Dovecot {
             "base_dir = {at}/dovecot\nstate_dir = {at}/dovecot\nlog_path = {at}/dovecot.log\nprotocols = lmtp\nssl = no\n\
              default_internal_user = {user}\ndefault_internal_group = {group}\ndefault_login_user = {user}\n\
              mail_location = maildir:{at}/mail/%u\n\
+             passdb {{\n  driver = static\n  args = nopassword=y\n}}\n\
              userdb {{\n  driver = static\n  args = uid={mail_user} gid={group} home={at}/mail/%u allow_all_users=yes\n}}\n\
              service lmtp {{\n  unix_listener {at}/lmtp.sock {{\n    mode = 0600\n    user = {user}\n  }}\n}}\n\
              service anvil {{\n  chroot =\n}}\nservice stats {{\n  chroot =\n}}\n"

@@ -135,10 +135,10 @@ impl Identity {
     }
 
     pub fn of(folder: &Path, domain: &str, ca: Ca, leaf: Issued) -> Self {
-        let dir = folder.join(format!(
-            "pki-{domain}-{}",
-            ca.0.certificate.len() + leaf.certificate.len()
-        ));
+        // Forgers have the same names; each has a folder of its own.
+        static COUNT: AtomicU8 = AtomicU8::new(0);
+        let count = COUNT.fetch_add(1, Ordering::SeqCst);
+        let dir = folder.join(format!("pki-{domain}-{count}"));
         std::fs::create_dir_all(&dir).expect("a folder");
         let write = |name: &str, octets: &[u8]| {
             std::fs::write(dir.join(name), octets).expect("written");
@@ -268,7 +268,15 @@ impl Gateway {
 
     /// Runs a verb that ends with `code`; what it said on standard error.
     pub fn refused(&self, code: i32, arguments: &[&str]) -> String {
-        let output = self.command(arguments).output().expect("it starts");
+        // One that does not refuse must not run for ever.
+        let output = Command::new("timeout")
+            .args(["60", env!("CARGO_BIN_EXE_carepost"), "--config"])
+            .arg(self.config())
+            .args(arguments)
+            .env_remove("CAREPOST_CONFIG")
+            .stdin(Stdio::null())
+            .output()
+            .expect("it starts");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(
             output.status.code(),
@@ -689,7 +697,7 @@ fn reply(reader: &mut impl BufRead) -> String {
     }
 }
 
-/// What went through each connection.
+/// What went by on each connection, while it goes by.
 type Streams = Arc<Mutex<Vec<Arc<Mutex<Vec<u8>>>>>>;
 
 /// Stands before a gateway's relay port and keeps the messages that go by.
