@@ -30,7 +30,7 @@ pub const PEER: &str = "direct.peer.test";
 /// Doctors on each side.
 pub const PEOPLE: usize = 20;
 /// The passwords of the PKCS#12 files here; they guard nothing.
-pub const PASSWORD: &str = "benchmark";
+pub const PASSWORD: &str = "benchmark-only";
 
 /// Certificates of both sides: the same for all corpora.
 pub struct Parties {
@@ -320,7 +320,7 @@ fn seal_one(press: &Press, index: usize) -> Outcome<Vec<u8>> {
     let (from, to) = (address(&sender(index))?, address(&recipient(index))?);
     let id = message_id(index);
     let mut clear = format!(
-        "From: {from}\r\nTo: {to}\r\nSubject: Referral {index}\r\nDate: {}\r\nMessage-ID: {id}\r\n\
+        "From: {from}\r\nTo: {to}\r\nCc: maildir@{GATE}, smtp@{GATE}, lmtp@{GATE}\r\nSubject: Referral {index}\r\nDate: {}\r\nMessage-ID: {id}\r\n\
          MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"parts\"\r\n\r\n\
          --parts\r\nContent-Type: text/plain; charset=us-ascii\r\n\r\n\
          Dear colleague,\r\n\r\nplease see the attached summary of care.\r\n\r\n\
