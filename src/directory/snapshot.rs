@@ -134,8 +134,12 @@ impl Directory {
     /// For the fuzzer: one login that may send as one address.
     #[cfg(feature = "fuzzing")]
     pub(crate) fn for_sender(account: &str, address_key: &str) -> Self {
-        let keys = HashSet::from([address_key.to_owned()]);
-        let senders = HashMap::from([(account.to_owned(), ("default".to_owned(), keys))]);
+        let sender = Sender {
+            tenant: "default".to_owned(),
+            keys: HashSet::from([address_key.to_owned()]),
+            revocations: 0,
+        };
+        let senders = HashMap::from([(account.to_owned(), sender)]);
         Self {
             senders,
             ..Self::default()

@@ -5,7 +5,9 @@ use std::io::Read;
 use std::sync::Arc;
 
 use crate::cms::{CmsError, read_certs_only, read_enveloped, read_opaque_signed, read_signed};
-use crate::trust::{AnchorSet, Certificate, PathPurpose, Profile, binds, build_path};
+use crate::trust::{
+    AnchorSet, Certificate, Evidence, PathPurpose, Profile, Question, Rules, binds, build_path,
+};
 
 use super::edit::{Script, edited};
 use super::pki::{self, NOW, parsed, pki};
@@ -108,7 +110,14 @@ pub fn certificate(data: &[u8]) {
         .collect();
     let anchors = AnchorSet::new([parsed(&pki.root)]);
     for purpose in [PathPurpose::Sign, PathPurpose::Encrypt] {
-        let path = build_path(&read, &bag, &anchors, purpose, NOW);
+        let question = Question {
+            bag: &bag,
+            anchors: &anchors,
+            rules: &Rules::direct(purpose),
+            evidence: &Evidence::default(),
+            now: NOW,
+        };
+        let path = build_path(&read, &question);
         // RFC 5280 §6.1: nothing may be changed under a signature. What stands outside it (a signature's
         // own encoding) is not what was judged.
         let kept = leaf.len() > 64

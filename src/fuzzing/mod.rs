@@ -26,8 +26,11 @@ pub fn smtp_data(data: &[u8]) {
     crate::listener::fuzzing::data(data);
 }
 
+/// Takes octets that anyone may have made; panics if a promise is broken.
+pub type Target = fn(&[u8]);
+
 /// All targets by name, for the driver that needs no libFuzzer.
-pub const TARGETS: [(&str, fn(&[u8])); 15] = [
+pub const TARGETS: [(&str, Target); 15] = [
     ("smtp_session", smtp_session),
     ("smtp_data", smtp_data),
     ("address", address),

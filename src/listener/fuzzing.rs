@@ -35,8 +35,8 @@ impl Lookup for Table {
         address.key() == "dr.a@clinic.example"
     }
 
-    fn has_account(&self, account: &str) -> bool {
-        account == "desk"
+    fn revocations(&self, account: &str) -> Option<u64> {
+        (account == "desk").then_some(0)
     }
 }
 
