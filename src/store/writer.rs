@@ -194,6 +194,9 @@ impl Writer {
             let _ = desk.tx.conn.close().await;
         }
         self.readers.close().await;
+        // A child process between fork and exec holds the file open too: dropping ours alone would
+        // leave the store locked until then. If unlocking fails, the drop is what is left to do.
+        let _unlocked = self.lock.unlock();
         drop(self.lock);
         for closer in self.closers {
             let _ = closer.send(());
