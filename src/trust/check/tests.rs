@@ -38,25 +38,36 @@ fn reason(case: &Case) -> Option<Reason> {
     check(case).reason
 }
 
+/// One of these policies must hold; any, if there are none.
+fn ask(acceptable: &[&str]) -> PolicyRules {
+    let oid = |text: &&str| der::asn1::ObjectIdentifier::new_unwrap(text);
+    PolicyRules {
+        acceptable: acceptable.iter().map(oid).collect(),
+        explicit: Switch::On,
+        ..PolicyRules::default()
+    }
+}
+
+fn under(policies: PolicyRules) -> Rules {
+    Rules {
+        policies,
+        ..Rules::rfc5280()
+    }
+}
+
 #[test]
 fn policies_that_are_asked_for_must_hold_under_the_names_they_have_above() {
     let root = Make::ca("Root").by_itself();
     let leaf = |found: &[&str]| Make::leaf(&[]).extensions(vec![policies(found)]);
     let ca = |found: &[&str]| Make::ca("CA").with(policies(found));
     let mapped = || ca(&[A]).with(policy_mappings(&[(A, B)]));
-    let oid = |text: &str| der::asn1::ObjectIdentifier::new_unwrap(text);
-    let ask = |acceptable: &[&str]| PolicyRules {
-        acceptable: acceptable.iter().map(|text| oid(text)).collect(),
-        explicit: Switch::On,
-        ..PolicyRules::default()
-    };
-    let no_mapping = |rules| PolicyRules {
+    let no_mapping = PolicyRules {
         inhibit_mapping: Switch::On,
-        ..rules
+        ..ask(&[A])
     };
-    let no_any = |rules| PolicyRules {
+    let no_any = PolicyRules {
         inhibit_any: Switch::On,
-        ..rules
+        ..ask(&[])
     };
     let bad = Some(Reason::CertificatePolicy);
     for (row, (ca, leaf, policies, expected)) in [
@@ -68,7 +79,7 @@ fn policies_that_are_asked_for_must_hold_under_the_names_they_have_above() {
         (ca(&[ANY]), leaf(&[A]), ask(&[A]), None),
         (ca(&[ANY]), leaf(&[A]), ask(&[B]), bad),
         (ca(&[ANY]), leaf(&[ANY]), ask(&[B]), None),
-        (ca(&[ANY]), leaf(&[A]), no_any(ask(&[])), bad),
+        (ca(&[ANY]), leaf(&[A]), no_any, bad),
         (
             ca(&[ANY]),
             leaf(&[A]),
@@ -81,7 +92,7 @@ fn policies_that_are_asked_for_must_hold_under_the_names_they_have_above() {
         (mapped(), leaf(&[B]), ask(&[A]), None),
         (mapped(), leaf(&[B]), ask(&[B]), bad),
         (mapped(), leaf(&[A]), ask(&[A]), bad),
-        (mapped(), leaf(&[B]), no_mapping(ask(&[A])), bad),
+        (mapped(), leaf(&[B]), no_mapping, bad),
         (
             ca(&[ANY]).with(policy_mappings(&[(A, B)])),
             leaf(&[B]),
@@ -107,10 +118,7 @@ fn policies_that_are_asked_for_must_hold_under_the_names_they_have_above() {
     {
         let ca = ca.by(&root);
         let leaf = leaf.by(&ca);
-        let rules = Rules {
-            policies,
-            ..Rules::rfc5280()
-        };
+        let rules = under(policies);
         assert_eq!(
             reason(&case(&leaf, &[&ca], &root, rules)),
             expected,

@@ -67,11 +67,13 @@ fn status(chain: &Chain, beside: &[&Made], crls: &[Vec<u8>]) -> Option<Reason> {
 const REVOKED: Option<Reason> = Some(Reason::Revoked);
 const UNKNOWN: Option<Reason> = Some(Reason::RevocationUnknown);
 
-#[test]
-fn only_a_whole_fresh_and_known_list_speaks_for_a_certificate() {
-    let number = |critical| extension("2.5.29.20", critical, &el(0x02, &[1]));
-    let second = || MakeCrl::new();
-    let table: Vec<(&str, MakeCrl, Option<Reason>)> = vec![
+/// What it is, the list, what it says.
+type Row = (&'static str, MakeCrl, Option<Reason>);
+
+/// By time and entries.
+fn lists_by_entries() -> Vec<Row> {
+    let second = MakeCrl::new;
+    vec![
         ("not listed", second(), None),
         ("another listed", second().listing(&[8], vec![]), None),
         ("listed", second().listing(&[LEAF], vec![]), REVOKED),
@@ -121,6 +123,14 @@ fn only_a_whole_fresh_and_known_list_speaks_for_a_certificate() {
             },
             UNKNOWN,
         ),
+    ]
+}
+
+/// By form.
+fn lists_by_form() -> Vec<Row> {
+    let number = |critical| extension("2.5.29.20", critical, &el(0x02, &[1]));
+    let second = MakeCrl::new;
+    vec![
         (
             "v1",
             MakeCrl {
@@ -170,6 +180,13 @@ fn only_a_whole_fresh_and_known_list_speaks_for_a_certificate() {
             second().listing(&[8], vec![extension("1.2.3", true, &[5, 0])]),
             UNKNOWN,
         ),
+    ]
+}
+
+/// By scope.
+fn lists_by_scope() -> Vec<Row> {
+    let second = MakeCrl::new;
+    vec![
         (
             "delta",
             second().with(extension("2.5.29.27", true, &el(2, &[1]))),
@@ -219,9 +236,14 @@ fn only_a_whole_fresh_and_known_list_speaks_for_a_certificate() {
             ),
             UNKNOWN,
         ),
-    ];
+    ]
+}
+
+#[test]
+fn only_a_whole_fresh_and_known_list_speaks_for_a_certificate() {
+    let rows = [lists_by_entries(), lists_by_form(), lists_by_scope()];
     let chain = chain(plain());
-    for (what, crl, expected) in table {
+    for (what, crl, expected) in rows.into_iter().flatten() {
         assert_eq!(
             status(&chain, &[], &[crl.by(&chain.ca)]),
             expected,
