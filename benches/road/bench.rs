@@ -186,6 +186,10 @@ pub fn run(options: &Options) -> Outcome<bool> {
         100.0 * end.others(&begin)
     );
     println!(
+        "one RSA-2048 signature: {:.2} ms CPU now",
+        machine::signature(&stand.parties.peer.key).as_secs_f64() * 1_000.0
+    );
+    println!(
         "disk: {disk_before:.0} fdatasync/s before, {:.0} after (4 KiB appends, one thread)",
         machine::fdatasync_rate(&stand.site.folder)
     );
