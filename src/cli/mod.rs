@@ -16,6 +16,7 @@ mod init;
 mod message;
 mod queue;
 mod serve;
+mod smime;
 mod table;
 
 use std::io::Write as _;
@@ -79,28 +80,35 @@ enum Verb {
     /// Work that waits
     #[command(subcommand)]
     Queue(queue::Queue),
+    /// S/MIME messages in files: open, verify, seal, inspect
+    #[command(subcommand)]
+    Smime(Box<smime::Smime>),
     /// The meaning of the exit codes
     ExitCodes,
 }
 
 const EXIT_CODES: &[(u8, &str)] = &[
-    (0, "done; health: ready; check: nothing blocks"),
+    (
+        0,
+        "done; health: ready; check: nothing blocks; smime: accepted",
+    ),
     (
         exit::FAILED,
-        "it failed, for the reason that was told; health: not ready; check: something blocks",
+        "it failed, for the reason that was told; health: not ready; check: something blocks; smime: refused",
     ),
     (exit::USAGE, "the command line was wrong"),
     (
         exit::UNAVAILABLE,
         "what it needs is not there: no carepost runs, a port is in use",
     ),
+    (exit::OURS, "a fault of ours"),
     (
         exit::CANT_CREATE,
         "a file is there already, or cannot be made",
     ),
     (
         exit::TEMPFAIL,
-        "try again later: the store is in use or full",
+        "try again later: the store is in use or full; smime: cannot tell now",
     ),
     (exit::NOPERM, "this user may not"),
     (
@@ -193,6 +201,7 @@ impl Arguments {
             Verb::Cert(verb) => verb.run(&desk).await?,
             Verb::Message(verb) => verb.run(&desk).await?,
             Verb::Queue(verb) => verb.run(&desk).await?,
+            Verb::Smime(verb) => return verb.run(&desk).await,
             Verb::ExitCodes => exit_codes(&desk),
         }
         Ok(0)

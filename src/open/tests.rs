@@ -645,3 +645,67 @@ fn a_large_message_goes_through_blobs_and_a_lost_blob_is_no_verdict() {
     let why = scene.open_body(body).expect_err("its blob is gone");
     assert_eq!(why.fault, Fault::Later, "{why:?}");
 }
+
+#[test]
+fn what_is_encrypted_for_an_elliptic_key_is_opened_whatever_the_key_derivation() {
+    let mut scene = Scene::new();
+    let signed = scene.sign(&wrapped(&message()), "alice", &[]);
+    for (bob, kdf, wrap, cipher) in [
+        ("bob-ec", None, None, "-aes256"),
+        ("bob-ec", Some("sha1"), Some("-aes128-wrap"), "-aes128"),
+        ("bob-ec", Some("sha224"), Some("-aes192-wrap"), "-aes192"),
+        ("bob-384", Some("sha256"), Some("-aes256-wrap"), "-aes256"),
+        (
+            "bob-384",
+            Some("sha384"),
+            Some("-aes256-wrap"),
+            "-aes-256-gcm",
+        ),
+        (
+            "bob-ec",
+            Some("sha512"),
+            Some("-aes128-wrap"),
+            "-aes-128-gcm",
+        ),
+    ] {
+        scene.holders = vec![bob];
+        let certificate = scene.pem(bob).0;
+        let kdf = kdf.map(|digest| format!("ecdh_kdf_md:{digest}"));
+        let mut options = vec![cipher];
+        options.extend(wrap);
+        options.extend(["-recip", text(&certificate)]);
+        if let Some(kdf) = &kdf {
+            options.extend(["-keyopt", kdf]);
+        }
+        let sealed = scene.encrypt(&signed, &[], &options);
+        let opened = scene.open(&sealed);
+        let opened = opened.unwrap_or_else(|why| panic!("{options:?}: {why:?}"));
+        assert_eq!(opened.protection().key_transport, "ECDH");
+        assert_eq!(opened.digest(), sha256(message().as_bytes()));
+        // The same certificate with another's key, and a recipient without any of it.
+        scene.holders = vec!["bob"];
+        assert_eq!(reason(scene.open(&sealed)), Err(Reason::NoKey), "{bob}");
+    }
+}
+
+#[test]
+fn a_wrapped_key_that_was_changed_looks_like_any_other_damage() {
+    let mut scene = Scene::new();
+    scene.holders = vec!["bob-ec"];
+    let signed = scene.sign(&wrapped(&message()), "alice", &[]);
+    let der = scene.encrypt_der(&signed, &["bob-ec"], &["-aes256"]);
+    // The wrapped key of 40 octets stands before EncryptedContentInfo.
+    let head = memchr::memmem::find(&der, &[4, 40]).expect("a wrapped key");
+    for at in [head + 2, head + 20, head + 41] {
+        let mut changed = der.clone();
+        if let Some(octet) = changed.get_mut(at) {
+            *octet ^= 1;
+        }
+        let sealed = scene.outer("application/pkcs7-mime", &changed);
+        assert_eq!(
+            reason(scene.open(&sealed)),
+            Err(Reason::DecryptFailed),
+            "{at}"
+        );
+    }
+}

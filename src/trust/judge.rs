@@ -273,7 +273,7 @@ fn foreign(address: &Address) -> Distrust {
 }
 
 /// Paths of one judgment: recipients that share anchors share them, and all share one budget.
-struct Paths<'a> {
+pub(super) struct Paths<'a> {
     bag: &'a [Arc<Certificate>],
     purpose: PathPurpose,
     now: Timestamp,
@@ -283,7 +283,7 @@ struct Paths<'a> {
 }
 
 impl<'a> Paths<'a> {
-    fn new(bag: &'a [Arc<Certificate>], purpose: PathPurpose, now: Timestamp) -> Self {
+    pub(super) fn new(bag: &'a [Arc<Certificate>], purpose: PathPurpose, now: Timestamp) -> Self {
         Self {
             bag,
             purpose,
@@ -295,7 +295,7 @@ impl<'a> Paths<'a> {
 
     /// The first candidate that is bound to `address` and leads to one of `sets`; otherwise the most telling
     /// reason of all.
-    fn first<'c>(
+    pub(super) fn first<'c>(
         &mut self,
         candidates: &[&'c Arc<Certificate>],
         address: &Address,
@@ -338,7 +338,11 @@ impl<'a> Paths<'a> {
         Err(distrust(Reason::WeakKey, candidate, &what))
     }
 
-    fn path(&mut self, leaf: &Arc<Certificate>, set: &Arc<AnchorSet>) -> Result<Path, Distrust> {
+    pub(super) fn path(
+        &mut self,
+        leaf: &Arc<Certificate>,
+        set: &Arc<AnchorSet>,
+    ) -> Result<Path, Distrust> {
         let key = (leaf.fingerprint(), Arc::as_ptr(set).addr());
         if let Some(known) = self.known.get(&key) {
             return known.clone();
@@ -350,7 +354,7 @@ impl<'a> Paths<'a> {
 }
 
 /// Of equally telling reasons the later stays: the first one is only a stand-in.
-fn note(worst: &mut Distrust, why: Distrust) {
+pub(super) fn note(worst: &mut Distrust, why: Distrust) {
     if telling(why.reason) >= telling(worst.reason) {
         *worst = why;
     }

@@ -9,6 +9,7 @@ mod binding;
 mod certificate;
 mod chain;
 mod constraints;
+mod examine;
 mod extensions;
 mod judge;
 mod name;
@@ -21,9 +22,10 @@ mod tlv;
 pub mod verdict;
 
 pub use anchors::{AnchorId, AnchorSet, Anchors, Direction, DomainTrust, Profile};
-pub use binding::{Binding, binding, binds};
+pub use binding::{Binding, binding, binds, names_sender};
 pub use certificate::{Certificate, CertificateError, KeyUsage};
 pub use chain::{check_usable_for_opening, check_usable_for_signing};
+pub use examine::{BoundTo, examine};
 pub use judge::{
     Distrust, Evidence, Grant, GrantRow, Judgment, Need, RecipientJudgment, TrustedRecipient,
     judge, judge_recipient, judge_report,
