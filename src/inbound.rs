@@ -1,6 +1,7 @@
 //! The journey in: open -> judge -> route -> deliver -> notify. Control flow only.
-//! In: a spooled message and the lease on its job. Out: each recipient in a named state, each answer that is owed in the queue.
-//! An untrusted sender hears nothing; retries never judge again; a report never gets a report.
+//! In: a spooled message and the lease on its job. Out: each recipient in a named state, each answer that
+//! is owed in the queue. An untrusted sender hears nothing; retries never judge again; a report never gets
+//! a report.
 
 use std::sync::Arc;
 
@@ -40,7 +41,7 @@ pub async fn receive(
         Outcome::ClearDsn => clear_dsn(gateway, &snapshot, &accepted, lease).await,
         // Our own disk failed: nothing is known yet, and nothing is decided.
         Outcome::Unopenable(why) if why.fault == Fault::Later => {
-            again(gateway, lease, &why.detail).await
+            not_counted(gateway, lease, &why.detail).await
         }
         Outcome::Unopenable(why) => {
             refuse_all(gateway, &accepted, lease, why.reason, why.detail).await
@@ -52,7 +53,8 @@ pub async fn receive(
     }
 }
 
-/// One delivery job that is taken up again: the body is opened from the stored ciphertext, its digest compared with the verdict's.
+/// One delivery job that is taken up again: the body is opened from the stored ciphertext, its digest
+/// compared with the verdict's.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -65,20 +67,6 @@ pub async fn deliver_again(gateway: &Arc<Gateway>, lease: Lease) -> Result<(), S
     if pending.is_notice {
         return deliver_notice(gateway, lease, pending).await;
     }
-    let snapshot = gateway.snapshot().await;
-    let accepted = Arc::new(Accepted::restore(
-        spool::load(&gateway.store, job.message).await?,
-    ));
-    let Some(Outcome::Opened(opened)) = open(gateway, &snapshot, &accepted).await else {
-        return give_up(
-            gateway,
-            lease,
-            pending.recipient,
-            Reason::DecryptFailed,
-            "it no longer opens",
-        )
-        .await;
-    };
     let (message, key) = (job.message, job.recipient_key.clone());
     let row = gateway.store.read("trust::grant_row", move |conn| {
         Box::pin(async move { trust::grant_row(conn, message, &key).await })
@@ -86,7 +74,36 @@ pub async fn deliver_again(gateway: &Arc<Gateway>, lease: Lease) -> Result<(), S
     let Some(row) = row.await? else {
         return gateway.drop_job(lease).await;
     };
-    match route::route(Grant::restore(row), &snapshot.directory) {
+    let grant = Grant::restore(row);
+    let snapshot = gateway.snapshot().await;
+    let accepted = Arc::new(Accepted::restore(
+        spool::load(&gateway.store, message).await?,
+    ));
+    let opened = match open(gateway, &snapshot, &accepted).await {
+        Some(Outcome::Opened(opened)) => opened,
+        Some(Outcome::Unopenable(why)) if why.fault != Fault::Later => {
+            return unopened(
+                gateway,
+                lease,
+                &grant,
+                &pending,
+                Some(why.reason),
+                why.detail,
+            )
+            .await;
+        }
+        Some(Outcome::ClearDsn) => {
+            let (reason, why) = (Some(Reason::Malformed), "it is a clear DSN now".to_owned());
+            return unopened(gateway, lease, &grant, &pending, reason, why).await;
+        }
+        Some(Outcome::Unopenable(why)) => {
+            return unopened(gateway, lease, &grant, &pending, None, why.detail).await;
+        }
+        None => {
+            return unopened(gateway, lease, &grant, &pending, None, CRASHED.to_owned()).await;
+        }
+    };
+    match route::route(grant, &snapshot.directory) {
         Ok(routed) => deliver_granted(gateway, routed, lease, Arc::new(*opened)).await,
         Err(no) => {
             let about = about(gateway, &opened);
@@ -95,9 +112,34 @@ pub async fn deliver_again(gateway: &Arc<Gateway>, lease: Lease) -> Result<(), S
                 reason: no.reason,
                 detail: no.detail,
             };
-            commit_delivery(gateway, lease, pending.recipient, attempt, report, &opened).await
+            let hint = hint(&opened);
+            commit_delivery(gateway, lease, pending.recipient, attempt, report, hint).await
         }
     }
+}
+
+/// What was granted does not open any more. `reason`: it never will (its key is gone); else it is tried again for as long as
+/// the job lives. The sender, who heard `processed`, hears `failed` in the end (B-010).
+async fn unopened(
+    gateway: &Arc<Gateway>,
+    lease: Lease,
+    grant: &Grant,
+    pending: &deliver::sql::Pending,
+    reason: Option<Reason>,
+    why: String,
+) -> Result<(), StoreError> {
+    let detail = format!("it no longer opens: {why}");
+    let (attempt, report) = match (reason, gateway.next_attempt(&lease)) {
+        (None, Some(next)) => (deliver::sql::Attempt::Later { detail, next }, None),
+        (reason, _) => {
+            let reason = reason.unwrap_or(Reason::QueueExpired);
+            let about = about_pending(gateway, pending);
+            let report = about.and_then(|about| failed(gateway, grant, &about, reason));
+            (deliver::sql::Attempt::Never { reason, detail }, report)
+        }
+    };
+    let recipient = pending.recipient.clone();
+    commit_delivery(gateway, lease, recipient, attempt, report, None).await
 }
 
 // ---- open ---------------------------------------------------------------------------------------
@@ -136,12 +178,25 @@ async fn open(
 const CRASHED: &str = "carepost stopped while opening it";
 
 async fn again(gateway: &Arc<Gateway>, lease: Lease, why: &str) -> Result<(), StoreError> {
-    let due = gateway.world.now().plus(std::time::Duration::from_secs(60));
+    let due = gateway.world.now().plus(limits::RETRY_BROKEN_OFF);
     let why = why.to_owned();
     gateway
         .store
         .write("inbound::again", move |tx| {
             Box::pin(async move { jobs::retry_at(tx, lease, due, &why).await })
+        })
+        .await
+        .map(|_| ())
+}
+
+/// As [`again`], but no attempt is counted: the machine failed, not the message.
+async fn not_counted(gateway: &Arc<Gateway>, lease: Lease, why: &str) -> Result<(), StoreError> {
+    gateway.complain("inbound::open", why);
+    let due = gateway.world.now().plus(limits::RETRY_BROKEN_OFF);
+    gateway
+        .store
+        .write("inbound::not_counted", move |tx| {
+            Box::pin(async move { jobs::retry_afresh(tx, lease, due).await })
         })
         .await
         .map(|_| ())
@@ -157,7 +212,9 @@ async fn hold_poison(
         .store
         .write("inbound::hold_poison", move |tx| {
             Box::pin(async move {
+                let job = lease.job().clone();
                 if jobs::hold(tx, lease, Reason::Poison.code()).await? {
+                    legs::hold(tx, &job, Reason::Poison, CRASHED).await?;
                     let event = Event::Held {
                         reason: Reason::Poison,
                         detail: String::new(),
@@ -227,9 +284,6 @@ async fn message(
     for grant in judgment.granted {
         verdicts.push(granted(gateway, snapshot, &opened, grant));
     }
-    if lease.attempt() > 1 {
-        keep_open_legs(gateway, accepted, &mut verdicts).await?;
-    }
     commit(gateway, opened, verdicts, lease).await
 }
 
@@ -285,35 +339,10 @@ fn undecided(
     }
 }
 
-/// A message that was partly undecided comes again: what is final stays so.
-async fn keep_open_legs(
-    gateway: &Arc<Gateway>,
-    accepted: &Accepted,
-    verdicts: &mut Vec<Verdict>,
-) -> Result<(), StoreError> {
-    let open = legs::in_states(
-        &gateway.store,
-        accepted.envelope().id,
-        &[LegState::Accepted, LegState::Undecided],
-    )
-    .await?;
-    verdicts.retain(|verdict| {
-        let recipient = match verdict {
-            Verdict::Granted { next, .. } => next.grant().recipient(),
-            Verdict::Refused { recipient, .. } | Verdict::Undecided { recipient, .. } => recipient,
-        };
-        open.iter().any(|key| key == recipient.key())
-    });
-    Ok(())
-}
-
 // ---- route --------------------------------------------------------------------------------------
 
 fn granted(gateway: &Gateway, snapshot: &Snapshot, opened: &Opened, grant: Grant) -> Verdict {
-    let profile = snapshot
-        .anchors
-        .of(grant.recipient())
-        .map_or(trust::Profile::V1_3, |domain| domain.profile);
+    let profile = profile_of(snapshot, grant.recipient());
     let about = about(gateway, opened);
     let mut reports = Vec::new();
     if let Some(about) = &about {
@@ -381,9 +410,14 @@ pub async fn deliver_granted(
     opened: Arc<Opened>,
 ) -> Result<(), StoreError> {
     let recipient = routed.grant().recipient().clone();
+    let hint = hint(&opened);
     let Some(body) = opened.body().reveal(routed.grant()).cloned() else {
-        let why = "its content is not what was judged";
-        return give_up(gateway, lease, recipient, Reason::BadSignature, why).await;
+        let reason = Reason::BadSignature;
+        let about = about(gateway, &opened);
+        let report = about.and_then(|about| failed(gateway, routed.grant(), &about, reason));
+        let detail = "its content is not what was judged".to_owned();
+        let attempt = deliver::sql::Attempt::Never { reason, detail };
+        return commit_delivery(gateway, lease, recipient, attempt, report, hint).await;
     };
     let return_path = opened
         .sender()
@@ -414,7 +448,7 @@ pub async fn deliver_granted(
             }
         },
     };
-    commit_delivery(gateway, lease, recipient, attempt, report, &opened).await
+    commit_delivery(gateway, lease, recipient, attempt, report, hint).await
 }
 
 type Owed = Option<(&'static str, crate::draft::Draft)>;
@@ -466,9 +500,8 @@ async fn commit_delivery(
     recipient: Address,
     attempt: deliver::sql::Attempt,
     report: Owed,
-    opened: &Opened,
+    hint: Option<Vec<u8>>,
 ) -> Result<(), StoreError> {
-    let hint = OpenedFacts::of(opened).hint().map(<[u8]>::to_vec);
     let report = report.map(|(kind, draft)| (kind, draft, hint));
     let relays = gateway
         .store
@@ -514,7 +547,11 @@ async fn deliver_notice(
     let snapshot = gateway.snapshot().await;
     let body = match &pending.body_id {
         Some(id) => gateway.store.body(id).await?,
-        None => return gateway.drop_job(lease).await,
+        None => {
+            let why = "its text was purged before it could be handed over";
+            let reason = Reason::QueueExpired;
+            return give_up(gateway, lease, pending.recipient, reason, why).await;
+        }
     };
     let Some(entry) = snapshot.directory.entry(&pending.recipient) else {
         let why = "the address has no route any more";
@@ -556,11 +593,34 @@ async fn deliver_notice(
 
 // ---- notify -------------------------------------------------------------------------------------
 
+/// DER of the signer's certificate: serves for our reports if the sender publishes none.
+fn hint(opened: &Opened) -> Option<Vec<u8>> {
+    let signer = opened.signers().first()?;
+    Some(signer.certificate.der().to_vec())
+}
+
+/// What our reports say of it. None for a report: nobody is told of its fate (A-106, B-032).
 fn about(gateway: &Gateway, opened: &Opened) -> Option<About> {
+    if opened.kind() == Kind::Report {
+        return None;
+    }
     Some(About {
         sender: opened.sender()?.clone(),
         message_id: opened.message_id()?.clone(),
         asked: opened.asked(),
+        reporter: gateway.config.hostname.clone(),
+    })
+}
+
+/// As [`about`], of a message that does not open any more: its rows remember.
+fn about_pending(gateway: &Gateway, pending: &deliver::sql::Pending) -> Option<About> {
+    if !pending.is_message {
+        return None;
+    }
+    Some(About {
+        sender: pending.sender.clone()?,
+        message_id: pending.message_id.clone()?,
+        asked: pending.asked,
         reporter: gateway.config.hostname.clone(),
     })
 }
@@ -575,9 +635,9 @@ fn failed(gateway: &Gateway, grant: &Grant, about: &About, why: Reason) -> Owed 
     owed(gateway, "failed", draft)
 }
 
-/// Only if it was asked for (B-009), and only for messages.
+/// Only if it was asked for (B-009).
 fn dispatched(gateway: &Gateway, opened: &Opened, delivered: &Delivered) -> Owed {
-    if !opened.asked() || opened.kind() == Kind::Report {
+    if !opened.asked() {
         return None;
     }
     let about = about(gateway, opened)?;
@@ -622,7 +682,7 @@ async fn report(
             }
             Ok(grant) => {
                 let (next, settled) = read_report(gateway, snapshot, &opened, grant).await?;
-                let profile = trust::Profile::V1_3;
+                let profile = profile_of(snapshot, recipient);
                 verdicts.push(Verdict::Granted {
                     next,
                     profile,
@@ -665,71 +725,79 @@ async fn report(
 
 type ReportVerdict = Result<Grant, (Reason, String)>;
 
-/// The signer must be trusted and bound to somebody that this recipient wrote to (decision 9, A-110).
+/// The signer must be trusted and bound to somebody that this recipient wrote to (decision 9, A-110). Other signers neither help
+/// nor harm.
 async fn judge_report(
     gateway: &Arc<Gateway>,
     snapshot: &Arc<Snapshot>,
     opened: &Arc<Opened>,
     recipient: &Address,
 ) -> Result<ReportVerdict, StoreError> {
-    let since = gateway.world.now().minus(limits::DUPLICATE_WINDOW);
-    let correspondents = answers::correspondents(&gateway.store, recipient, since).await?;
+    let now = gateway.world.now();
+    let (named, since) = (named(opened), now.minus(limits::DUPLICATE_WINDOW));
+    let correspondents = answers::correspondents(&gateway.store, recipient, named, since).await?;
     let (snapshot, opened, recipient) =
         (Arc::clone(snapshot), Arc::clone(opened), recipient.clone());
-    let now = gateway.world.now();
     let work = move || {
-        let speaks_for = correspondents
-            .iter()
-            .find(|address| speaks_for(&snapshot, &opened, &recipient, address));
-        let Some(speaks_for) = speaks_for else {
-            let detail =
-                "nobody that this address wrote to is named by the report's signer".to_owned();
-            return Err((Reason::UnmatchedReport, detail));
-        };
-        let judgment = trust::judge_report(
-            &opened,
-            speaks_for,
-            &snapshot.anchors,
-            &Evidence::default(),
-            now,
-        );
-        let refused = judgment
-            .refused
-            .into_iter()
-            .find(|(address, _)| *address == recipient);
-        match judgment
-            .granted
-            .into_iter()
-            .find(|grant| *grant.recipient() == recipient)
-        {
-            Some(grant) => Ok(grant),
-            None => Err(refused.map_or(
-                (
-                    Reason::RevocationUnknown,
-                    "the report's signer could not be judged now".to_owned(),
-                ),
-                |(_, why)| (why.reason, why.detail),
-            )),
+        let mut refused = None;
+        for speaks_for in &correspondents {
+            let evidence = Evidence::default();
+            let judgment =
+                trust::judge_report(&opened, speaks_for, &snapshot.anchors, &evidence, now);
+            let mut granted = judgment.granted.into_iter();
+            if let Some(grant) = granted.find(|grant| *grant.recipient() == recipient) {
+                return Ok(grant);
+            }
+            let mut distrusts = judgment.refused.into_iter();
+            refused = refused.or(distrusts.find(|(address, _)| *address == recipient));
         }
+        Err(refused.map_or_else(unmatched, |(_, why)| (why.reason, why.detail)))
     };
     let crashed = || Err((Reason::Malformed, "judging the report crashed".to_owned()));
     Ok(gateway.compute(work).await.unwrap_or_else(crashed))
 }
 
-fn speaks_for(
-    snapshot: &Snapshot,
-    opened: &Opened,
-    recipient: &Address,
-    tracked: &Address,
-) -> bool {
-    let profile = snapshot
+fn unmatched() -> (Reason, String) {
+    let detail = "nobody that this address wrote to is named by the report's signer".to_owned();
+    (Reason::UnmatchedReport, detail)
+}
+
+/// Whom the signers' certificates name.
+fn named(opened: &Opened) -> answers::NamedBy {
+    let mut named = answers::NamedBy::default();
+    for signer in opened.signers() {
+        let mail = signer.certificate.san_mail().iter();
+        named
+            .addresses
+            .extend(mail.filter_map(|text| Address::parse(text).ok()));
+        // In the form that rows hold: what may stand behind an @.
+        let dns = signer.certificate.san_dns().iter();
+        let domains = dns.filter_map(|name| Address::parse(&format!("postmaster@{name}")).ok());
+        named
+            .domains
+            .extend(domains.map(|address| address.domain().to_owned()));
+    }
+    named.addresses.truncate(limits::REPORT_NAMES_MAX);
+    named.domains.sort_unstable();
+    named.domains.dedup();
+    named.domains.truncate(limits::REPORT_NAMES_MAX);
+    named
+}
+
+fn profile_of(snapshot: &Snapshot, address: &Address) -> trust::Profile {
+    snapshot
         .anchors
-        .of(recipient)
-        .map_or(trust::Profile::V1_3, |domain| domain.profile);
-    opened
-        .signers()
-        .iter()
-        .any(|signer| trust::binds(&signer.certificate, tracked, profile))
+        .of(address)
+        .map_or(trust::Profile::V1_3, |domain| domain.profile)
+}
+
+/// Whether the signer that was found trustworthy, and no other, is bound to this recipient of ours.
+fn speaks_for(snapshot: &Snapshot, opened: &Opened, grant: &Grant, tracked: &Address) -> bool {
+    let profile = profile_of(snapshot, grant.recipient());
+    let mut certificates = opened.signers().iter().map(|signer| &signer.certificate);
+    certificates
+        .find(|certificate| certificate.fingerprint() == grant.signer())
+        .is_some_and(|certificate| trust::binds(certificate, tracked, profile))
 }
 
 type Settlements = Vec<(answers::Tracked, Report)>;
@@ -751,7 +819,7 @@ async fn read_report(
         return Ok((Next::Settled(grant), Vec::new()));
     };
     let mut legs = answers::legs_of(&gateway.store, grant.recipient(), &original).await?;
-    legs.retain(|tracked| speaks_for(snapshot, opened, grant.recipient(), &tracked.leg.recipient));
+    legs.retain(|tracked| speaks_for(snapshot, opened, &grant, &tracked.leg.recipient));
     let legs = answers::meant(legs, &report);
     let receipt = legs
         .iter()
@@ -803,8 +871,10 @@ async fn clear_dsn(
                     return Ok(Vec::new());
                 }
                 let mut notices = Vec::new();
+                let mut matched = false;
                 if let Some(report) = report {
                     for leg in answers::meant(legs, &report) {
+                        matched = true;
                         notices.extend(
                             answers::commit_report(tx, &leg, &report, id, waits, &post).await?,
                         );
@@ -819,7 +889,7 @@ async fn clear_dsn(
                     legs::set_state(tx, id, recipient, &[LegState::Accepted], change.clone())
                         .await?;
                 }
-                if notices.is_empty() {
+                if !matched {
                     let detail = "a clear DSN without our token: a hint only".to_owned();
                     let event = Event::ReportIgnored {
                         reason: Reason::UnmatchedReport,

@@ -47,7 +47,8 @@ pub const AUTH_WINDOW: Duration = Duration::from_secs(900);
 pub const PASSWORD_CHECKS_AT_ONCE: usize = 2;
 /// Right passwords remembered until the next change of the directory; 32 octets each.
 pub const PASSWORDS_REMEMBERED_MAX: usize = 10_000;
-/// Free octets on the store's file system below which mail is deferred with 452. Postfix `queue_minfree` habit: 1.5 × the largest message.
+/// Free octets on the store's file system below which mail is deferred with 452. Postfix `queue_minfree`
+/// habit: 1.5 × the largest message.
 pub const FREE_OCTETS_MIN: u64 = 192 * 1024 * 1024;
 /// Free inodes below which mail is deferred with 452.
 pub const FREE_INODES_MIN: u64 = 1_000;
@@ -68,7 +69,8 @@ pub const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Longest wait before the next accept.
 pub const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
-/// Received fields in one message before it is a loop. RFC 5321 §6.3 asks for at least 100; Postfix `hopcount_limit` 50.
+/// Received fields in one message before it is a loop. RFC 5321 §6.3 asks for at least 100; Postfix
+/// `hopcount_limit` 50.
 pub const HOPS_MAX: usize = 50;
 
 // ---- store ------------------------------------------------------------------------------------
@@ -149,6 +151,15 @@ pub const PATHS_MAX: usize = 50;
 pub const PATH_STEPS_MAX: usize = 1_000;
 /// Policies that are followed at one level of one path (RFC 9618 §5.1 bounds the graph; this bounds its width).
 pub const POLICY_NODES_MAX: usize = 1_000;
+/// Octets of one CRL. The largest lists of public CAs were below this; Direct's have some hundred entries.
+pub const CRL_OCTETS_MAX: usize = 64 * 1024 * 1024;
+/// Certificates whose status is asked for while that of another is: a CRL's signer, whose own CRL has a
+/// signer. Two are in use.
+pub const CRL_SIGNER_DEPTH_MAX: usize = 4;
+/// Octets of one file that `carepost trust check` reads: the largest CRL in PEM.
+pub const CHECKED_FILE_OCTETS_MAX: u64 = 96 * 1024 * 1024;
+/// Octets of one line of a batch.
+pub const BATCH_LINE_OCTETS_MAX: usize = 1024 * 1024;
 /// Name comparisons of one judgment. webpki's `Budget`: 250,000.
 pub const NAME_COMPARISONS_MAX: usize = 250_000;
 
@@ -184,7 +195,8 @@ pub const REPLY_LINES_MAX: u32 = 100;
 pub const KEPT_PER_HOP_MAX: usize = 4;
 /// Open connections kept, all next hops together.
 pub const KEPT_MAX: usize = 128;
-/// How long an idle connection is kept. Most servers wait longer; a shorter stay is politer (RFC 5321 §4.5.3.2.7: 5 minutes).
+/// How long an idle connection is kept. Most servers wait longer; a shorter stay is politer
+/// (RFC 5321 §4.5.3.2.7: 5 minutes).
 pub const KEPT_IDLE_MAX: Duration = Duration::from_secs(30);
 /// Addresses tried of one host. Postfix `smtp_mx_address_limit` 5.
 pub const ADDRESSES_PER_HOST_MAX: usize = 5;
@@ -221,8 +233,17 @@ pub const EDGE_LIFE_ASKED: Duration = Duration::from_secs(3_000);
 pub const EDGE_LIFE: Duration = Duration::from_secs(86_400);
 /// Undecided trust waits so long for evidence.
 pub const UNDECIDED_WAIT: Duration = Duration::from_secs(1_800);
-/// Recipients of one sender that a report may speak for, looked at newest first. A busy clinic writes to a few hundred.
-pub const CORRESPONDENTS_MAX: i64 = 1_000;
+/// Names in the certificates of one report that are looked up; honest ones hold one or two.
+pub const REPORT_NAMES_MAX: usize = 32;
+/// Attempts at a delivery or relay before the job is held as poison. A report that is tried for a day comes to about 100;
+/// more are attempts that broke off.
+pub const ATTEMPTS_MAX: u32 = 200;
+/// Jobs that are leased at once by the queue's driver.
+pub const LEASED_AT_ONCE_MAX: usize = 64;
+/// Wait after the queue could not be asked.
+pub const QUEUE_PAUSE: Duration = Duration::from_secs(5);
+/// Characters of peers' words about one attempt that are kept.
+pub const WORDS_MAX: usize = 2_000;
 /// Duplicates are recognised so long (B-030).
 pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(7 * 86_400);
 /// Refused ciphertext is kept so long.
@@ -244,7 +265,8 @@ pub const ANCHORS_PER_FILE_MAX: usize = 1_000;
 pub const MESSAGES_LISTED_MAX: u32 = 1_000;
 /// Journal rows of one message that are shown: 100 recipients with 50 events each.
 pub const TIMELINE_MAX: i64 = 5_000;
-/// Characters of a password that a person chose. NIST SP 800-63B §5.1.1.2 asks for 8; ours guard a mailbox open to the Internet.
+/// Characters of a password that a person chose. NIST SP 800-63B §5.1.1.2 asks for 8; ours guard a mailbox
+/// open to the Internet.
 pub const PASSWORD_LENGTH_MIN: usize = 12;
 /// One readiness check.
 pub const HEALTH_CHECK_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,6 +1,7 @@
 //! The journey out: discover -> judge -> seal -> relay -> settle. Control flow only.
-//! In: a lease on a relay job: one message, the recipients of one domain. Out: for each of them relayed, waiting, or failed with
-//! the sender told. Nothing leaves that is not sealed; nobody is sealed for who is not trusted.
+//! In: a lease on a relay job: one message, the recipients of one domain. Out: for each of them relayed,
+//! waiting, or failed with the sender told. Nothing leaves that is not sealed; nobody is sealed for who is
+//! not trusted.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use crate::seal::{self, SealError, Sealed, Suite};
 use crate::serve::{Gateway, Snapshot};
 use crate::spool::{self, Start};
 use crate::store::StoreError;
-use crate::trust::{self, Certificate, Evidence, RecipientJudgment, TrustedRecipient};
+use crate::trust::{self, Certificate, Evidence, RecipientJudgment, Side, TrustedRecipient};
 
 /// One attempt. `waiting`: what the job is about, if it is at hand; else it is read from the store.
 ///
@@ -46,6 +47,17 @@ pub async fn send(
         trail: Trail::new(),
         results: Vec::new(),
     };
+    if gateway.world.now() >= lease.job().expires_at {
+        // It lay over its time (a stop, a full house): nothing leaves after the sender was told, or is about to be.
+        let detail = "its time was over before it could be tried".to_owned();
+        let waiting_for = &waiting.draft.to;
+        waiting_for
+            .iter()
+            .for_each(|to| attempt.later(to, Reason::QueueExpired, detail.clone()));
+        return attempt
+            .settle(gateway, &snapshot, lease, waiting.draft, String::new())
+            .await;
+    }
     let trusted = attempt.find_trusted(gateway, &snapshot, &waiting).await;
     let sealed = match trusted.is_empty() {
         true => None,
@@ -198,8 +210,11 @@ impl Attempt {
                 .hand_over(gateway, snapshot, lease, draft, sealed)
                 .await;
         }
-        let token = TrackingId::new(&gateway.world).to_string();
-        let envid = (draft.kind == DraftKind::Message).then_some(token.as_str());
+        let token = match draft.kind {
+            DraftKind::Message => TrackingId::new(&gateway.world).to_string(),
+            DraftKind::Mdn => String::new(),
+        };
+        let envid = (!token.is_empty()).then_some(token.as_str());
         for (recipient, outcome) in gateway.relay.relay(&sealed, &domain, envid).await {
             match outcome {
                 Outcome::Relayed { host, tls, reply } => {
@@ -228,13 +243,7 @@ impl Attempt {
             self.results
                 .push((recipient.clone(), Result4::HandedOver { message }));
         }
-        let tenant = snapshot
-            .directory
-            .domain(&lease.job().destination)
-            .map_or_else(
-                || lease.job().tenant.clone(),
-                |domain| domain.tenant.clone(),
-            );
+        let tenants = snapshot.directory.tenants_of(&envelope.recipients);
         let (body, next, post) = (
             sealed.body().clone(),
             gateway.next_attempt(&lease),
@@ -254,7 +263,7 @@ impl Attempt {
                     };
                     let notices = relaying::commit(tx, lease, commit, &post).await?;
                     if notices.is_some() {
-                        spool::insert(tx, &envelope, &tenant, &body, Start::Queued).await?;
+                        spool::insert(tx, &envelope, &tenants, &body, Start::Queued).await?;
                     }
                     Ok(notices)
                 })
@@ -379,7 +388,11 @@ async fn judge(
     found: Vec<Arc<Certificate>>,
 ) -> RecipientJudgment {
     let (snapshot, recipient) = (Arc::clone(snapshot), recipient.clone());
-    let (from, is_report) = (draft.from.clone(), draft.kind == DraftKind::Mdn);
+    let from = draft.from.clone();
+    let side = match draft.kind {
+        DraftKind::Message => Side::Outbound,
+        DraftKind::Mdn => Side::Either,
+    };
     let now = gateway.world.now();
     gateway
         .compute(move || {
@@ -387,7 +400,7 @@ async fn judge(
                 &recipient,
                 &found,
                 &from,
-                is_report,
+                side,
                 &snapshot.anchors,
                 &Evidence::default(),
                 now,

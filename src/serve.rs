@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 
 use crate::admin;
 use crate::certs::{self, KeyRing};
@@ -16,12 +16,12 @@ use crate::directory::{self, Directory};
 use crate::discover::{Resolver, ResolverSettings};
 use crate::draft::{self, Draft, Submitted, Waiting, prepare};
 use crate::envelope::{Envelope, ListenerKind};
-use crate::journal::{Actor, Entry, Event};
+use crate::journal::{Actor, Entry, Event, Reason};
 use crate::limits;
 use crate::listener::{self, AcceptError, BoxFuture, Gate, Listener, Node};
 use crate::notify::sql::{self as answers, Post};
 use crate::open::Opened;
-use crate::queue::{self, JobKind, Lease, sql as jobs};
+use crate::queue::{self, Job, JobKind, Lease, legs, sql as jobs};
 use crate::relay::Relay;
 use crate::route::Routed;
 use crate::spool::{self, Accepted, Receipt, SpoolError, Start};
@@ -33,7 +33,8 @@ use crate::{bundles, inbound, outbound};
 /// What is known of trust, directory and keys at one moment. Swapped as a whole.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    epoch: u64,
+    /// Of the store, before the rows were read; None: nothing was read yet.
+    epoch: Option<u64>,
     pub anchors: Arc<Anchors>,
     pub directory: Arc<Directory>,
     pub keys: Arc<KeyRing>,
@@ -53,8 +54,16 @@ pub struct Gateway {
     loading: tokio::sync::Mutex<()>,
     /// CPU work: as many as the machine has cores.
     cpu: Semaphore,
-    /// Messages that are worked on in memory; what finds no room waits in the queue.
+    /// Seats for messages that are worked on in memory; what finds none waits in the queue.
     room: Arc<Semaphore>,
+}
+
+/// A seat in the room. Work hands its seat on to the work that it brings about, so that nobody who has one waits for another
+/// (no deadlock), and no task holds a body while it waits. The room is empty when nothing is worked on.
+type Seat = Arc<OwnedSemaphorePermit>;
+
+tokio::task_local! {
+    static SEAT: Seat;
 }
 
 /// Messages worked on at once: enough to hide the waiting of discovery and relay, few enough to bound memory
@@ -114,7 +123,7 @@ impl Gateway {
 
     /// The snapshot as of now: a change that was committed before this call is in it.
     pub async fn snapshot(&self) -> Arc<Snapshot> {
-        if self.latest().epoch != self.store.epoch()
+        if self.latest().epoch != Some(self.store.epoch())
             && let Err(error) = self.reload().await
         {
             self.complain("serve::snapshot", &error.to_string());
@@ -137,8 +146,8 @@ impl Gateway {
     /// [`StoreError`]; the old snapshot stays.
     pub async fn reload(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.loading.lock().await;
-        let epoch = self.store.epoch();
-        if self.latest().epoch == epoch && !self.latest().directory.domains().count().eq(&0) {
+        let epoch = Some(self.store.epoch());
+        if self.latest().epoch == epoch {
             return Ok(());
         }
         let snapshot = Snapshot {
@@ -211,51 +220,77 @@ impl Gateway {
     }
 
     /// Works on a freshly accepted message.
-    fn spawn_receive(
-        self: &Arc<Self>,
-        accepted: Accepted,
-        lease: Lease,
-        permit: OwnedSemaphorePermit,
-    ) {
+    fn spawn_receive(self: &Arc<Self>, accepted: Accepted, lease: Lease, seat: Seat) {
         let gateway = Arc::clone(self);
-        tokio::spawn(async move {
-            let done = inbound::receive(&gateway, accepted, lease).await;
-            gateway.note(done);
-            drop(permit);
+        self.spawn(Some(seat), async move {
+            inbound::receive(&gateway, accepted, lease).await
         });
     }
 
     /// Works on a delivery whose message is open in memory.
     pub fn spawn_delivery(self: &Arc<Self>, routed: Routed, lease: Lease, opened: Arc<Opened>) {
         let gateway = Arc::clone(self);
-        tokio::spawn(async move {
-            let _permit = gateway.permit().await;
-            let done = inbound::deliver_granted(&gateway, routed, lease, opened).await;
-            gateway.note(done);
+        self.spawn(own_seat(), async move {
+            inbound::deliver_granted(&gateway, routed, lease, opened).await
         });
     }
 
     /// Works on a relay job.
     pub fn spawn_relay(self: &Arc<Self>, lease: Lease, waiting: Option<Waiting>) {
         let gateway = Arc::clone(self);
-        tokio::spawn(async move {
-            let _permit = gateway.permit().await;
-            let done = outbound::send(&gateway, lease, waiting).await;
-            gateway.note(done);
+        self.spawn(own_seat(), async move {
+            outbound::send(&gateway, lease, waiting).await
         });
     }
 
     /// Works on a leased job of any kind, from its rows.
     pub fn spawn_job(self: &Arc<Self>, lease: Lease) {
+        self.spawn_leased(lease, own_seat());
+    }
+
+    fn spawn_leased(self: &Arc<Self>, lease: Lease, seat: Option<Seat>) {
+        let gateway = Arc::clone(self);
+        self.spawn(seat, async move { gateway.run_job(lease).await });
+    }
+
+    /// Runs work in a seat; without one it takes the next that is free.
+    fn spawn<F>(self: &Arc<Self>, seat: Option<Seat>, work: F)
+    where
+        F: Future<Output = Result<(), StoreError>> + Send + 'static,
+    {
         let gateway = Arc::clone(self);
         tokio::spawn(async move {
-            let _permit = gateway.permit().await;
-            let done = gateway.run_job(lease).await;
+            let seat = match seat {
+                Some(seat) => seat,
+                None => match Arc::clone(&gateway.room).acquire_owned().await {
+                    Ok(permit) => Arc::new(permit),
+                    // The room is never closed.
+                    Err(_) => return,
+                },
+            };
+            let done = SEAT.scope(seat, work).await;
             gateway.note(done);
         });
     }
 
     async fn run_job(self: &Arc<Self>, lease: Lease) -> Result<(), StoreError> {
+        let job = lease.job().clone();
+        if job.kind != JobKind::Open && lease.attempt() > limits::ATTEMPTS_MAX {
+            return self
+                .hold_poison(job, "attempts broke off again and again")
+                .await;
+        }
+        match self.work_on(lease).await {
+            // Rows that cannot be read say the same the next time.
+            Err(error @ StoreError::Row { .. }) => {
+                self.complain("serve::run_job", &error.to_string());
+                self.hold_poison(job, &error.to_string()).await
+            }
+            done => done,
+        }
+    }
+
+    async fn work_on(self: &Arc<Self>, lease: Lease) -> Result<(), StoreError> {
         match lease.job().kind {
             JobKind::Open => {
                 let row = spool::load(&self.store, lease.job().message).await?;
@@ -266,8 +301,37 @@ impl Gateway {
         }
     }
 
-    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.room).acquire_owned().await.ok()
+    /// A job that cannot come to an end is put where the operator sees it (decision 12).
+    async fn hold_poison(&self, job: Job, why: &str) -> Result<(), StoreError> {
+        let detail = why.to_owned();
+        self.store
+            .write("serve::hold_poison", move |tx| {
+                Box::pin(async move {
+                    if queue::operator::hold_job(tx, &job.id, &detail).await? > 0 {
+                        legs::hold(tx, &job, Reason::Poison, &detail).await?;
+                        let reason = Reason::Poison;
+                        let event = Event::Held { reason, detail };
+                        tx.record(Entry::message(&job.tenant, job.message, event));
+                    }
+                    Ok(())
+                })
+            })
+            .await
+    }
+
+    /// With all seats taken a message waits in the queue: durable, and out of memory.
+    fn seat(&self) -> (Option<Seat>, Start) {
+        match self.free_seat() {
+            Some(seat) => (Some(seat), Start::Now),
+            None => (None, Start::Queued),
+        }
+    }
+
+    fn free_seat(&self) -> Option<Seat> {
+        Arc::clone(&self.room)
+            .try_acquire_owned()
+            .ok()
+            .map(Arc::new)
     }
 
     fn note(&self, done: Result<(), StoreError>) {
@@ -276,33 +340,45 @@ impl Gateway {
         }
     }
 
-    /// Takes up what is due: after a restart, a back-off, an operator's wish.
+    /// Takes up what is due: after a restart, a back-off, an operator's wish. Seats first, then as many leases: no lease
+    /// waits for a seat.
     async fn drive_queue(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let woken = self.store.queue_woken();
         loop {
-            if *stop.borrow() {
-                return;
+            let first = tokio::select! {
+                () = told(&mut stop) => return,
+                first = Arc::clone(&self.room).acquire_owned() => first,
+            };
+            let mut seats: Vec<Seat> = first.ok().map(Arc::new).into_iter().collect();
+            while seats.len() < limits::LEASED_AT_ONCE_MAX
+                && let Some(seat) = self.free_seat()
+            {
+                seats.push(seat);
             }
-            let free = self.room.available_permits().min(64);
-            let leases = match jobs::lease_due(&self.store, free).await {
-                Ok(leases) => leases,
+            let most = seats.len();
+            let wait = match jobs::lease_due(&self.store, most).await {
+                Ok(leases) => {
+                    let all = leases.len() == most;
+                    for (lease, seat) in leases.into_iter().zip(seats.drain(..)) {
+                        self.spawn_leased(lease, Some(seat));
+                    }
+                    if all {
+                        continue;
+                    }
+                    self.until_next_job().await
+                }
                 Err(error) => {
                     self.complain("serve::drive_queue", &error.to_string());
-                    Vec::new()
+                    drop(seats);
+                    self.world.sleep(limits::QUEUE_PAUSE).await;
+                    continue;
                 }
             };
-            let busy = !leases.is_empty();
-            leases.into_iter().for_each(|lease| self.spawn_job(lease));
-            // With all hands busy, look again soon; with nothing due, when something will be.
-            let wait = if busy || free == 0 {
-                Duration::from_millis(50)
-            } else {
-                self.until_next_job().await
-            };
+            drop(seats);
             tokio::select! {
+                () = told(&mut stop) => return,
                 () = woken.notified() => {}
                 () = self.world.sleep(wait) => {}
-                _ = stop.changed() => {}
             }
         }
     }
@@ -319,19 +395,25 @@ impl Gateway {
 
     /// Turns silence into answers.
     async fn drive_answers(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
-        while !*stop.borrow() {
-            let done = outbound::answer_overdue(&self).await;
+        loop {
+            // Notices that it puts in the queue share its seat.
+            let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else {
+                return;
+            };
+            let work = outbound::answer_overdue(&self);
+            let done = SEAT.scope(Arc::new(permit), work).await;
+            let failed = done.is_err();
             self.note(done);
             let longest = Duration::from_secs(5);
             let wait = match answers::next_overdue(&self.store).await {
-                Ok(Some(due)) => due
+                Ok(Some(due)) if !failed => due
                     .since(self.world.now())
                     .clamp(Duration::from_millis(100), longest),
                 _ => longest,
             };
             tokio::select! {
+                () = told(&mut stop) => return,
                 () = self.world.sleep(wait) => {}
-                _ = stop.changed() => {}
             }
         }
     }
@@ -339,13 +421,27 @@ impl Gateway {
     /// Keeps the listener's snapshot fresh: operators' changes are journalled, and each entry is announced.
     async fn drive_snapshots(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut events = self.store.events();
-        while !*stop.borrow() {
-            tokio::select! {
-                _ = events.recv() => { self.snapshot().await; }
-                _ = stop.changed() => {}
+        loop {
+            let heard = tokio::select! {
+                () = told(&mut stop) => return,
+                heard = events.recv() => heard,
+            };
+            if matches!(heard, Err(broadcast::error::RecvError::Closed)) {
+                return;
             }
+            self.snapshot().await;
         }
     }
+}
+
+/// Returns when the order to stop was given, or nobody is left to give it.
+async fn told(stop: &mut watch::Receiver<bool>) {
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
+/// The seat of the work that is going on here.
+fn own_seat() -> Option<Seat> {
+    SEAT.try_with(Arc::clone).ok()
 }
 
 fn cores() -> usize {
@@ -412,7 +508,12 @@ pub async fn start(
         )));
     }
     let facts = Arc::new(gateway.config.clone());
-    let handle = admin::Handle::new(gateway.store.clone(), facts, Some(gateway.resolver.clone()));
+    let live = Arc::clone(&gateway);
+    let handle = admin::Handle::new(gateway.store.clone(), facts, Some(gateway.resolver.clone()))
+        .refreshing(Arc::new(move || {
+            let live = Arc::clone(&live);
+            Box::pin(async move { live.reload().await })
+        }));
     let (socket, health) = (gateway.config.admin_socket.clone(), gateway.config.health);
     tasks.push(admin::serve_socket(handle.clone(), socket, stop.clone()).await?);
     tasks.push(admin::serve_health(handle, health, stop.clone()).await?);
@@ -467,7 +568,7 @@ impl Running {
                 for task in self.tasks {
                     let _ended = task.await;
                 }
-                // Every piece of work holds a permit.
+                // Every piece of work holds a seat.
                 let _all = gateway
                     .room
                     .acquire_many(u32::try_from(WORK_MAX).unwrap_or(u32::MAX))
@@ -531,24 +632,14 @@ impl Door {
     async fn relayed(&self, envelope: Envelope, body: Body) -> Result<Receipt, AcceptError> {
         let gateway = &self.0;
         let directory = self.directory();
-        let tenant = envelope
-            .recipients
-            .first()
-            .and_then(|recipient| directory.domain(recipient.address.domain()))
-            .map_or_else(|| "default".to_owned(), |domain| domain.tenant.clone());
-        // With all hands busy the message waits in the queue: durable, and out of memory.
-        let permit = Arc::clone(&gateway.room).try_acquire_owned().ok();
-        let start = if permit.is_some() {
-            Start::Now
-        } else {
-            Start::Queued
-        };
+        let tenants = directory.tenants_of(&envelope.recipients);
+        let (seat, start) = gateway.seat();
         let (receipt, accepted, lease) =
-            spool::accept(&gateway.store, envelope, tenant, body, start)
+            spool::accept(&gateway.store, envelope, tenants, body, start)
                 .await
                 .map_err(AcceptError::Spool)?;
-        if let (Some(lease), Some(permit)) = (lease, permit) {
-            gateway.spawn_receive(accepted, lease, permit);
+        if let (Some(lease), Some(seat)) = (lease, seat) {
+            gateway.spawn_receive(accepted, lease, seat);
         }
         Ok(receipt)
     }
@@ -581,6 +672,7 @@ impl Door {
             processed: gateway.config.limits.processed_wait,
         };
         let prepare::Prepared { draft, digest } = prepared;
+        let (seat, start) = gateway.seat();
         let stored = draft::submit(
             &gateway.store,
             envelope,
@@ -588,14 +680,17 @@ impl Door {
             draft.clone(),
             digest,
             waits,
+            start,
         )
         .await
         .map_err(|error| AcceptError::Spool(error.into()))?;
         match stored {
             Submitted::New(stored, leases) => {
                 for lease in leases {
-                    let waiting = narrowed(&draft, &lease);
-                    gateway.spawn_relay(lease, Some(waiting));
+                    let (gateway_, waiting) = (Arc::clone(gateway), narrowed(&draft, &lease));
+                    gateway.spawn(seat.clone(), async move {
+                        outbound::send(&gateway_, lease, Some(waiting)).await
+                    });
                 }
                 Ok(spool::receipt_for(&stored))
             }

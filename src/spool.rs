@@ -101,25 +101,26 @@ pub enum Start {
     Queued,
 }
 
-/// T1 for mail from the wire. The lease is there if `start` is [`Start::Now`].
+/// T1 for mail from the wire. `tenants`: each recipient's, in their order; the message is the first one's. The lease is there
+/// if `start` is [`Start::Now`].
 ///
 /// # Errors
 /// [`SpoolError`]; then nothing was kept and the sender must not hear 250.
 pub async fn accept(
     store: &Store,
     envelope: Envelope,
-    tenant: String,
+    tenants: Vec<String>,
     body: Body,
     start: Start,
 ) -> Result<(Receipt, Accepted, Option<Lease>), SpoolError> {
     let accepted = Accepted {
         envelope: envelope.clone(),
-        tenant: tenant.clone(),
+        tenant: owner(&tenants).to_owned(),
         body: body.clone(),
     };
     let lease = store
         .write("spool::accept", move |tx| {
-            Box::pin(async move { insert(tx, &envelope, &tenant, &body, start).await })
+            Box::pin(async move { insert(tx, &envelope, &tenants, &body, start).await })
         })
         .await?;
     Ok((
@@ -145,13 +146,15 @@ pub(crate) fn receipt_for(stored: &crate::draft::Stored) -> Receipt {
 pub async fn insert(
     tx: &mut Tx,
     envelope: &Envelope,
-    tenant: &str,
+    tenants: &[String],
     body: &Body,
     start: Start,
 ) -> Result<Option<Lease>, StoreError> {
+    let tenant = owner(tenants);
     let body_id = tx.keep_body(body).await?;
     insert_message(tx, envelope, tenant, body, &body_id).await?;
-    for recipient in &envelope.recipients {
+    for (index, recipient) in envelope.recipients.iter().enumerate() {
+        let tenant = tenants.get(index).map_or(tenant, String::as_str);
         insert_leg(tx, envelope, tenant, recipient).await?;
     }
     let job = Job::new(
@@ -177,6 +180,11 @@ pub async fn insert(
         accepted_event(envelope, body),
     ));
     Ok(lease)
+}
+
+/// Whose message it is.
+fn owner(tenants: &[String]) -> &str {
+    tenants.first().map_or("default", String::as_str)
 }
 
 /// The journal's word for it.

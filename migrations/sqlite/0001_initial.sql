@@ -152,6 +152,7 @@ CREATE TABLE message (
 );
 CREATE INDEX message_message_id ON message (message_id, sender_key);
 CREATE INDEX message_received_at ON message (received_at);
+CREATE INDEX message_about ON message (about) WHERE about IS NOT NULL;
 
 -- One recipient of one message.
 CREATE TABLE leg (
@@ -174,6 +175,16 @@ CREATE TABLE leg (
     PRIMARY KEY (message_id, recipient_key)
 );
 CREATE INDEX leg_answer_due ON leg (answer_due) WHERE answer_due IS NOT NULL;
+CREATE INDEX leg_token ON leg (token) WHERE token IS NOT NULL;
+-- Whom our senders wrote to, and when last: who may report to them (decision: a report speaks for a recipient).
+CREATE TABLE correspondent (
+    sender_key  TEXT NOT NULL,
+    domain      TEXT NOT NULL,                 -- the recipient's
+    recipient_key TEXT NOT NULL,
+    recipient   TEXT NOT NULL,                 -- as last written
+    at          BIGINT NOT NULL,
+    PRIMARY KEY (sender_key, domain, recipient_key)
+);
 
 -- Work to do. One row is one piece of work; it is gone when it is done.
 CREATE TABLE job (

@@ -91,7 +91,7 @@ pub async fn list(handle: &Handle) -> Result<Vec<Item>, Failure> {
             "`carepost domain add direct.example.org`",
         )
     } else {
-        Item::done("a domain is ours", format!("{} domains", domains.len()))
+        Item::done("a domain is ours", domains.len().to_string())
     });
     let ours = active(handle).await?;
     for domain in domains.iter().take(DOMAINS_CHECKED_MAX) {
@@ -293,7 +293,7 @@ async fn accounts(handle: &Handle) -> Result<Item, Failure> {
         })
         .count();
     Ok(if able > 0 {
-        Item::done(what, format!("{able} accounts"))
+        Item::done(what, able.to_string())
     } else {
         Item::open(
             what,

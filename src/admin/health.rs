@@ -48,8 +48,9 @@ pub async fn health(handle: &Handle) -> Health {
         check(handle, "identities", identities(handle)),
         check(handle, "anchors", anchors(handle)),
         check(handle, "dns", dns(handle)),
+        check(handle, "live-settings", live(handle)),
     );
-    let checks = Vec::from(<[Check; 6]>::from(checks));
+    let checks = Vec::from(<[Check; 7]>::from(checks));
     Health {
         ready: checks.iter().all(|check| check.ok),
         checks,
@@ -176,6 +177,17 @@ async fn anchors(handle: &Handle) -> Found {
             "`carepost anchor import FILE` with a partner's CA certificate",
         )),
         count => Ok(format!("{count} loaded")),
+    }
+}
+
+/// Trust, directory and keys as the roads use them are those of the store.
+async fn live(handle: &Handle) -> Found {
+    match handle.refreshed().await {
+        Ok(()) => Ok("trust, directory and keys are up to date".to_owned()),
+        Err(error) => Err(wrong(
+            format!("trust, directory and keys are those of an earlier moment: {error}"),
+            "undo the last change, or report this",
+        )),
     }
 }
 

@@ -8,7 +8,7 @@ use sqlx::{FromRow, SqliteConnection};
 use crate::envelope::{Address, TrackingId};
 use crate::journal::{Actor, Entry, Event, LegState, Reason};
 use crate::limits;
-use crate::queue::operator;
+use crate::queue::{legs, operator};
 use crate::store::{Named, StoreError, Tx};
 use crate::world::Timestamp;
 
@@ -454,6 +454,7 @@ async fn cancel_in(tx: &mut Tx, actor: Actor, id: TrackingId) -> Result<Ended, S
         return Ok(Ended::InFlight);
     };
     let recipients = cancel_legs(tx, &actor, id).await?;
+    legs::conclude(tx, id).await?;
     for recipient in recipients
         .iter()
         .filter_map(|text| Address::parse(text).ok())

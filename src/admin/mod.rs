@@ -18,6 +18,7 @@ mod socket;
 mod tests;
 pub mod timeline;
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -50,7 +51,13 @@ pub struct Handle {
     config: Arc<Config>,
     resolver: Option<Resolver>,
     loaded: Arc<Mutex<Option<Loaded>>>,
+    refresh: Option<Refresh>,
 }
+
+/// Makes the running gateway see what was committed.
+pub type Refresh = Arc<dyn Fn() -> Refreshing + Send + Sync>;
+/// What [`Refresh`] returns.
+pub type Refreshing = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send>>;
 
 /// Identities and anchors of one epoch, so that a probe every second does not unwrap every key.
 #[derive(Clone)]
@@ -68,6 +75,22 @@ impl Handle {
             config,
             resolver,
             loaded: Arc::default(),
+            refresh: None,
+        }
+    }
+
+    /// Before a verb answers, `refresh` is run: what the operator changed is then in force everywhere (decision 13: removal
+    /// takes effect at once).
+    #[must_use]
+    pub fn refreshing(mut self, refresh: Refresh) -> Self {
+        self.refresh = Some(refresh);
+        self
+    }
+
+    async fn refreshed(&self) -> Result<(), StoreError> {
+        match &self.refresh {
+            Some(refresh) => refresh().await,
+            None => Ok(()),
         }
     }
 
@@ -112,6 +135,21 @@ impl std::fmt::Debug for Handle {
 /// # Errors
 /// [`Failure`].
 pub async fn run(handle: &Handle, actor: Actor, request: Request) -> Result<Value, Failure> {
+    let answer = dispatch(handle, actor, request).await;
+    // Some verbs change one thing after another and may fail between them.
+    let refreshed = handle.refreshed().await;
+    let answer = answer?;
+    refreshed.map_err(|error| {
+        Failure::new(
+            exit::TEMPFAIL,
+            format!("it is written down, but the running carepost still works with what was before: {error}"),
+            "see `carepost health`; restart carepost if it stays so",
+        )
+    })?;
+    Ok(answer)
+}
+
+async fn dispatch(handle: &Handle, actor: Actor, request: Request) -> Result<Value, Failure> {
     use Request as R;
     match request {
         R::DomainAdd(asked) => answer(domains::add(handle, actor, asked).await?),

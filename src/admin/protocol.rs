@@ -18,8 +18,8 @@ pub mod exit {
     pub const USAGE: u8 = 2;
     /// What it needs is not there: no carepost runs, a port is in use.
     pub const UNAVAILABLE: u8 = 69;
-    /// A fault of ours.
-    pub const OURS: u8 = 70;
+    /// Our own fault.
+    pub const SOFTWARE: u8 = 70;
     /// A file is there already, or cannot be made.
     pub const CANT_CREATE: u8 = 73;
     /// Try again later.

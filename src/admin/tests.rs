@@ -347,6 +347,7 @@ async fn readiness_names_what_is_missing_and_the_socket_answers_line_by_line() {
         ("identities", false),
         ("anchors", false),
         ("dns", false),
+        ("live-settings", true),
     ];
     assert_eq!(state, wanted);
     assert_eq!(answers[1]["error"]["code"], exit::USAGE);

@@ -26,6 +26,14 @@ impl Facts<'_> {
         }
     }
 
+    /// `1 recipient`, `2 recipients`.
+    fn counted(&self, name: &str, noun: &str) -> String {
+        match self.text(name).as_str() {
+            "1" => format!("1 {noun}"),
+            count => format!("{count} {noun}s"),
+        }
+    }
+
     /// ` (word value)`, or nothing.
     fn aside(&self, word: &str, name: &str) -> String {
         match self.text(name).as_str() {
@@ -59,13 +67,13 @@ fn inward(event: &str, facts: &Facts<'_>) -> Option<String> {
     let t = |name| facts.text(name);
     Some(match event {
         "accepted" => format!(
-            "accepted on the {} listener from {}{}{}, {} octets for {} recipients; 250 was said",
+            "accepted on the {} listener from {}{}{}, {} octets for {}; 250 was said",
             t("listener"),
             t("peer"),
             facts.aside("account ", "account"),
             facts.aside("", "tls"),
             t("size"),
-            t("recipients")
+            facts.counted("recipients", "recipient")
         ),
         "opened" => format!(
             "opened: sent by {}, signed by {}; {}, {}, {}{}",
@@ -116,8 +124,8 @@ fn outward(event: &str, facts: &Facts<'_>) -> Option<String> {
     let t = |name| facts.text(name);
     Some(match event {
         "discovered" => format!(
-            "{} certificates found at {} ({})",
-            t("certificates"),
+            "{} found at {} ({})",
+            facts.counted("certificates", "certificate"),
             t("name"),
             t("source")
         ),
@@ -128,9 +136,9 @@ fn outward(event: &str, facts: &Facts<'_>) -> Option<String> {
             t("anchor")
         ),
         "sealed" => format!(
-            "signed by {} and encrypted for {} recipients; {}, {}, {}",
+            "signed by {} and encrypted for {}; {}, {}, {}",
             t("signer"),
-            t("recipients"),
+            facts.counted("recipients", "recipient"),
             t("cipher"),
             t("key_transport"),
             t("digest")

@@ -18,6 +18,7 @@ mod queue;
 mod serve;
 mod smime;
 mod table;
+mod trust;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -83,6 +84,9 @@ enum Verb {
     /// S/MIME messages in files: open, verify, seal, inspect
     #[command(subcommand)]
     Smime(Box<smime::Smime>),
+    /// The verdict on certificates, as a tool
+    #[command(subcommand)]
+    Trust(trust::Trust),
     /// The meaning of the exit codes
     ExitCodes,
 }
@@ -90,25 +94,25 @@ enum Verb {
 const EXIT_CODES: &[(u8, &str)] = &[
     (
         0,
-        "done; health: ready; check: nothing blocks; smime: accepted",
+        "done; health: ready; check: nothing blocks; trust check: trusted; smime: accepted",
     ),
     (
         exit::FAILED,
-        "it failed, for the reason that was told; health: not ready; check: something blocks; smime: refused",
+        "it failed, for the reason that was told; health: not ready; check: something blocks; trust check: not trusted; smime: refused",
     ),
     (exit::USAGE, "the command line was wrong"),
     (
         exit::UNAVAILABLE,
         "what it needs is not there: no carepost runs, a port is in use",
     ),
-    (exit::OURS, "a fault of ours"),
+    (exit::SOFTWARE, "our own fault: report it"),
     (
         exit::CANT_CREATE,
         "a file is there already, or cannot be made",
     ),
     (
         exit::TEMPFAIL,
-        "try again later: the store is in use or full; smime: cannot tell now",
+        "try again later: the store is in use or full; trust check: status not to be had; smime: cannot tell now",
     ),
     (exit::NOPERM, "this user may not"),
     (
@@ -202,6 +206,7 @@ impl Arguments {
             Verb::Message(verb) => verb.run(&desk).await?,
             Verb::Queue(verb) => verb.run(&desk).await?,
             Verb::Smime(verb) => return verb.run(&desk).await,
+            Verb::Trust(verb) => return verb.run(&desk),
             Verb::ExitCodes => exit_codes(&desk),
         }
         Ok(0)

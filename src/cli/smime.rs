@@ -181,7 +181,7 @@ impl Smime {
 
 fn our_fault() -> Failure {
     Failure::new(
-        exit::OURS,
+        exit::SOFTWARE,
         "carepost stopped while working on it",
         "report this with the output of `carepost smime inspect`",
     )
@@ -422,7 +422,7 @@ fn exit_code(verdict: &Verdict) -> u8 {
         Outcome::Accepted => 0,
         Outcome::Refused => exit::FAILED,
         Outcome::Undecided => exit::TEMPFAIL,
-        Outcome::Fault => exit::OURS,
+        Outcome::Fault => exit::SOFTWARE,
     }
 }
 
@@ -474,7 +474,7 @@ fn batch(others: &Asked, task: Task, world: &World) -> Result<u8, Failure> {
     let mut lines = std::io::stdin().lock();
     let broken = |error: std::io::Error| {
         Failure::new(
-            exit::OURS,
+            exit::SOFTWARE,
             format!("standard input or output: {error}"),
             "start it again",
         )

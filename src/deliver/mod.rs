@@ -28,6 +28,7 @@ use crate::crypto::tls::ClientContext;
 use crate::discover::Resolver;
 use crate::envelope::{Address, ReturnPath, TrackingId};
 use crate::journal::Reason;
+use crate::limits::RELAY_ATTEMPT_TIMEOUT;
 use crate::relay::pool::Pool;
 use crate::route::{Destination, Routed};
 use crate::store::Body;
@@ -144,7 +145,17 @@ pub enum HandOver {
 
 /// Hands over without a grant: a notice that carepost itself wrote to one of its own senders. Also the
 /// inside of [`deliver`].
+///
+/// It ends before its lease does: two workers must never hand over the same copy.
 pub async fn hand_over(edge: &Edge, destination: &Destination, parcel: &Parcel<'_>) -> HandOver {
+    let attempt = attempt(edge, destination, parcel);
+    match edge.world.within(RELAY_ATTEMPT_TIMEOUT, attempt).await {
+        Ok(came_to) => came_to,
+        Err(_) => HandOver::Later("the attempt took too long".to_owned()),
+    }
+}
+
+async fn attempt(edge: &Edge, destination: &Destination, parcel: &Parcel<'_>) -> HandOver {
     match destination {
         Destination::Maildir(path) => maildir::hand_over(&edge.world, path, parcel).await,
         Destination::Smtp { host, port, tls } => edge::smtp(edge, host, *port, *tls, parcel).await,

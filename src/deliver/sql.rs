@@ -19,7 +19,8 @@ pub enum Attempt {
     Never { reason: Reason, detail: String },
 }
 
-/// T3. `report`: `dispatched` or `failed`, if one is owed. Returns the leases of its relay jobs; None if the lease was lost.
+/// T3. `report`: `dispatched` or `failed`, if one is owed. Returns the leases of its relay jobs; None if
+/// the lease was lost.
 ///
 /// # Errors
 /// [`StoreError`].
@@ -98,6 +99,8 @@ pub struct Pending {
     pub recipient: Address,
     /// A notice of ours (clear), not a message from the wire.
     pub is_notice: bool,
+    /// A message, which is answered; not a report, which is not (B-032).
+    pub is_message: bool,
     /// It still waits to be delivered.
     pub waiting: bool,
     /// Who sent it, and under which id: for reports on it.
@@ -124,6 +127,7 @@ pub async fn pending(
         Option<String>,
         Option<String>,
         Option<String>,
+        String,
     );
     let (id, key) = (message.to_string(), recipient_key.to_owned());
     let row: Row = store
@@ -131,7 +135,7 @@ pub async fn pending(
             Box::pin(async move {
                 sqlx::query_as(
                     "SELECT leg.recipient, leg.state, leg.asked, message.direction, message.sender,
-                        message.message_id, message.body_id
+                        message.message_id, message.body_id, message.kind
                      FROM leg JOIN message ON message.id = leg.message_id
                      WHERE leg.message_id = $1 AND leg.recipient_key = $2",
                 )
@@ -143,13 +147,14 @@ pub async fn pending(
             })
         })
         .await?;
-    let (recipient, state, asked, direction, sender, message_id, body_id) = row;
+    let (recipient, state, asked, direction, sender, message_id, body_id, kind) = row;
     Ok(Pending {
         recipient: Address::parse(&recipient).map_err(|_| StoreError::Row {
             name: "deliver::pending",
             what: format!("{message}: recipient"),
         })?,
         is_notice: direction == "notice",
+        is_message: kind == "message",
         waiting: state == LegState::Delivering.word(),
         sender: sender.and_then(|text| Address::parse(&text).ok()),
         message_id: message_id.and_then(|text| crate::envelope::MessageId::parse(&text)),

@@ -1,5 +1,6 @@
-//! The demo's two impostors. Each seals a message for beta with a certificate of its own and submits it to beta's public port.
-//! In: a certificate of any kind. Out: a message on the wire, and whether beta said 250.
+//! The demo's two impostors. Each seals a message for beta with a certificate of its own and submits it to
+//! beta's public port. In: a certificate of any kind. Out: a message on the wire, and whether beta said
+//! 250.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -99,7 +100,15 @@ fn judged(
     let anchors = Anchors::new(HashMap::from([(from.domain().to_owned(), trust)]));
     let found = [parse(&forgery.victim.certificate)?];
     let evidence = Evidence::default();
-    match judge_recipient(to, &found, from, false, &anchors, &evidence, world.now()) {
+    match judge_recipient(
+        to,
+        &found,
+        from,
+        crate::trust::Side::Outbound,
+        &anchors,
+        &evidence,
+        world.now(),
+    ) {
         RecipientJudgment::Trusted(recipient) => Ok(recipient),
         other => Err(format!(
             "the demo's forger cannot encrypt for its victim: {other:?}"

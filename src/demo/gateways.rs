@@ -1,5 +1,5 @@
-//! The demo's two gateways: each with its own folder, keys, CA, anchors, database and listeners, exactly as `init` would make
-//! them for a clinic, on loopback ports.
+//! The demo's two gateways: each with its own folder, keys, CA, anchors, database and listeners, exactly as
+//! `init` would make them for a clinic, on loopback ports.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::envelope::Address;
+use crate::envelope::{Address, Recipient};
 use crate::route::Destination;
 use crate::store::{Store, StoreError};
 use crate::trust::Profile;
@@ -90,8 +90,20 @@ pub struct Directory {
     pub(super) addresses: HashMap<String, Entry>,
     /// `postmaster` of domains whose operator gave it no route, by address key.
     pub(super) postmasters: HashMap<String, Entry>,
-    /// Login -> (tenant, address keys it may send as).
-    pub(super) senders: HashMap<String, (String, HashSet<String>)>,
+    /// By login.
+    pub(super) senders: HashMap<String, Sender>,
+    /// Every address key that some login may send as.
+    pub(super) sender_keys: HashSet<String>,
+}
+
+/// A login.
+#[derive(Debug, Default)]
+pub(super) struct Sender {
+    tenant: String,
+    /// Address keys that it may send as.
+    keys: HashSet<String>,
+    /// Passwords that were revoked so far.
+    revocations: u64,
 }
 
 impl Directory {
@@ -116,12 +128,39 @@ impl Directory {
     pub fn may_send_as(&self, account: &str, address: &Address) -> bool {
         self.senders
             .get(account)
-            .is_some_and(|(_, keys)| keys.contains(address.key()))
+            .is_some_and(|sender| sender.keys.contains(address.key()))
     }
 
     /// The tenant of a login.
     pub fn tenant_of_account(&self, account: &str) -> Option<&str> {
-        self.senders.get(account).map(|(tenant, _)| tenant.as_str())
+        self.senders
+            .get(account)
+            .map(|sender| sender.tenant.as_str())
+    }
+
+    /// Changes whenever a password of this login is revoked; None if there is no such login, or it is disabled. A session that
+    /// was let in under another number has to log in again.
+    pub fn revocations(&self, account: &str) -> Option<u64> {
+        self.senders.get(account).map(|sender| sender.revocations)
+    }
+
+    /// Whether some login sends as this address: then reports on what it sent come back to it, even if the directory has no
+    /// mailbox for it.
+    pub fn is_sender(&self, address: &Address) -> bool {
+        self.sender_keys.contains(address.key())
+    }
+
+    /// Whose each recipient is: the address's tenant, else the domain's.
+    pub fn tenants_of(&self, recipients: &[Recipient]) -> Vec<String> {
+        let tenant = |recipient: &Recipient| {
+            let address = &recipient.address;
+            let by_address = self.entry(address).map(|entry| &entry.tenant);
+            let by_domain = || self.domain(address.domain()).map(|domain| &domain.tenant);
+            by_address
+                .or_else(by_domain)
+                .map_or_else(|| "default".to_owned(), String::clone)
+        };
+        recipients.iter().map(tenant).collect()
     }
 
     /// How many addresses.
@@ -136,7 +175,7 @@ impl Directory {
 
 type DomainFields = (String, String, String, String);
 type AddressFields = (String, String, String, String);
-type SenderFields = (String, String, Option<String>);
+type SenderFields = (String, String, Option<String>, i64);
 type Rows = (Vec<DomainFields>, Vec<AddressFields>, Vec<SenderFields>);
 
 /// Reads it all.
@@ -170,12 +209,12 @@ pub async fn load(store: &Store) -> Result<Directory, StoreError> {
         let entry = address_entry(row)?;
         directory.admit(entry)?;
     }
-    for (account, tenant, key) in senders {
-        let (_, keys) = directory
-            .senders
-            .entry(account)
-            .or_insert_with(|| (tenant, HashSet::new()));
-        keys.extend(key);
+    for (account, tenant, key, revocations) in senders {
+        let sender = directory.senders.entry(account).or_default();
+        sender.tenant = tenant;
+        sender.revocations = u64::try_from(revocations).unwrap_or_default();
+        sender.keys.extend(key.clone());
+        directory.sender_keys.extend(key);
     }
     Ok(directory)
 }

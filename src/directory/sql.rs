@@ -44,7 +44,8 @@ pub(super) const ACCOUNT_ADDRESS_LIST: &str =
     "SELECT account, address_key FROM account_address ORDER BY account, address_key";
 /// An enabled account of a tenant that is not suspended, once for each address, and once with NULL if
 /// it has none.
-pub(super) const SENDER_LOAD: &str = "SELECT c.name, c.tenant_id, s.address_key FROM account c \
+pub(super) const SENDER_LOAD: &str = "SELECT c.name, c.tenant_id, s.address_key, \
+     (SELECT COUNT(*) FROM account_password p WHERE p.account = c.name AND p.revoked_at IS NOT NULL) FROM account c \
      JOIN tenant t ON t.id = c.tenant_id LEFT JOIN account_address s ON s.account = c.name \
      WHERE c.disabled = 0 AND t.suspended = 0";
 

@@ -7,7 +7,7 @@ use crate::envelope::{Address, Envelope, MessageId, TrackingId};
 use crate::journal::{Entry, LegState};
 use crate::limits;
 use crate::queue::{Job, JobKind, Lease, sql as jobs};
-use crate::spool;
+use crate::spool::{self, Start};
 use crate::store::{Body, Named, Store, StoreError, Tx};
 use crate::world::Timestamp;
 
@@ -88,7 +88,8 @@ pub struct Waits {
     pub processed: std::time::Duration,
 }
 
-/// T1 for a submission: checks the Message-ID, writes message, legs, one relay job a domain.
+/// T1 for a submission: checks the Message-ID, writes message, legs, one relay job a domain; leased by the caller if `start`
+/// is [`Start::Now`].
 ///
 /// # Errors
 /// [`StoreError`]; then nothing was kept.
@@ -99,6 +100,7 @@ pub async fn submit(
     draft: Draft,
     digest: [u8; 32],
     waits: Waits,
+    start: Start,
 ) -> Result<Submitted, StoreError> {
     store
         .write("draft::submit", move |tx| {
@@ -110,7 +112,16 @@ pub async fn submit(
                 insert_submission(tx, &envelope, &tenant, &draft, &body_id).await?;
                 let due = tx.now().plus(waits.processed);
                 let answer_due = (draft.kind == DraftKind::Message).then_some(due);
-                let leases = insert_legs_and_jobs(tx, &tenant, &draft, answer_due).await?;
+                insert_legs(tx, &tenant, &draft, answer_due).await?;
+                if draft.kind == DraftKind::Message {
+                    note_correspondents(tx, &draft).await?;
+                }
+                let life = match draft.kind {
+                    // A referral is tried for as long as its timer runs.
+                    DraftKind::Message => waits.processed,
+                    DraftKind::Mdn => limits::REPORT_QUEUE_LIFE,
+                };
+                let leases = insert_jobs(tx, &tenant, &draft, life, start).await?;
                 tx.record(Entry::message(
                     &tenant,
                     draft.id,
@@ -234,15 +245,37 @@ pub async fn insert_report(
     .execute(tx.conn())
     .await
     .named("draft::insert_report")?;
-    insert_legs_and_jobs(tx, tenant, draft, None).await
+    insert_legs(tx, tenant, draft, None).await?;
+    insert_jobs(tx, tenant, draft, limits::REPORT_QUEUE_LIFE, Start::Now).await
 }
 
-async fn insert_legs_and_jobs(
+/// Reports to the sender may speak for them from now on (A-110).
+async fn note_correspondents(tx: &mut Tx, draft: &Draft) -> Result<(), StoreError> {
+    let now = tx.now();
+    for recipient in &draft.to {
+        sqlx::query(
+            "INSERT INTO correspondent (sender_key, domain, recipient_key, recipient, at) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (sender_key, domain, recipient_key)
+                DO UPDATE SET recipient = excluded.recipient, at = excluded.at",
+        )
+        .bind(draft.from.key())
+        .bind(recipient.domain())
+        .bind(recipient.key())
+        .bind(recipient.written())
+        .bind(now.0)
+        .execute(tx.conn())
+        .await
+        .named("draft::note_correspondents")?;
+    }
+    Ok(())
+}
+
+async fn insert_legs(
     tx: &mut Tx,
     tenant: &str,
     draft: &Draft,
     answer_due: Option<Timestamp>,
-) -> Result<Vec<Lease>, StoreError> {
+) -> Result<(), StoreError> {
     let now = tx.now();
     for recipient in &draft.to {
         sqlx::query(
@@ -261,10 +294,18 @@ async fn insert_legs_and_jobs(
         .await
         .named("draft::insert_leg")?;
     }
-    let life = match draft.kind {
-        DraftKind::Message => limits::REFERRAL_QUEUE_LIFE,
-        DraftKind::Mdn => limits::REPORT_QUEUE_LIFE,
-    };
+    Ok(())
+}
+
+/// One a domain.
+async fn insert_jobs(
+    tx: &mut Tx,
+    tenant: &str,
+    draft: &Draft,
+    life: std::time::Duration,
+    start: Start,
+) -> Result<Vec<Lease>, StoreError> {
+    let now = tx.now();
     let mut domains: Vec<&str> = draft.to.iter().map(Address::domain).collect();
     domains.sort_unstable();
     domains.dedup();
@@ -272,7 +313,10 @@ async fn insert_legs_and_jobs(
     for domain in domains {
         let mut job = Job::new(tenant, JobKind::Relay, draft.id, now, life, tx.world());
         job.destination = domain.to_owned();
-        leases.push(jobs::put_leased(tx, job).await?);
+        match start {
+            Start::Now => leases.push(jobs::put_leased(tx, job).await?),
+            Start::Queued => jobs::put(tx, &job, now).await?,
+        }
     }
     Ok(leases)
 }

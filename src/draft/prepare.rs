@@ -1,6 +1,7 @@
 //! What a clinic submits becomes a draft: rules checked, missing fields added, Bcc removed.
-//! In: envelope and body as the listener took them, and who may send as whom. Out: a [`Prepared`], or a rule that was broken,
-//! in words for the person at the mail client. The content is copied as it is; nothing is signed here.
+//! In: envelope and body as the listener took them, and who may send as whom. Out: a [`Prepared`], or a
+//! rule that was broken, in words for the person at the mail client. The content is copied as it is;
+//! nothing is signed here.
 
 use std::io::{BufRead, Write};
 

@@ -101,6 +101,10 @@ reasons! {
     NotBound = "not-bound": "the certificate belongs to another address or domain"; "the publisher must fix the certificate",
     /// An extension that must be understood is not, or does not decode.
     BadExtension = "bad-extension": "a certificate extension is unknown and critical, doubled or broken"; "report it to the issuing CA",
+    /// The octets are no certificate that can be read.
+    BadCertificate = "bad-certificate": "the certificate cannot be read"; "ask its owner for the certificate again, as DER or PEM",
+    /// No certificate policy that is asked for holds along the path (RFC 5280 §6.1).
+    CertificatePolicy = "certificate-policy": "no certificate policy that is asked for holds along the path"; "report it to the issuing CA",
     /// A name constraint excludes the name.
     NameConstraint = "name-constraint": "a CA in the path may not issue for this name"; "report it to the issuing CA",
     /// RSA below 2048 bits, or a curve that is not P-256 or P-384.

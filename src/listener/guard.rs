@@ -33,8 +33,8 @@ struct Tables {
     room: Option<(Monotonic, Room)>,
 }
 
-/// Who counts as one client: an IPv4 address, or an IPv6 /64, the smallest network that is handed out (RFC
-/// 6177 §2).
+/// Who counts as one client: an IPv4 address, or an IPv6 /64, the smallest network that is handed out
+/// (RFC 6177 §2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Client(IpAddr);
 

@@ -90,8 +90,8 @@ trait Lookup {
     fn postmaster(&self, hostname: &str) -> Option<Address>;
     /// Whether the login may send as this address.
     fn may_send_as(&self, account: &str, address: &Address) -> bool;
-    /// Whether the login still exists.
-    fn has_account(&self, account: &str) -> bool;
+    /// Changes when the login's sessions are to end; None if there is no such login.
+    fn revocations(&self, account: &str) -> Option<u64>;
 }
 
 /// What an address is to us.
@@ -111,7 +111,8 @@ impl Lookup for Directory {
             return Standing::Foreign;
         };
         let taken = domain.unknown_recipient == UnknownRecipient::Accept;
-        if taken || self.entry(address).is_some() {
+        // Reports on what a login sent come to its address, be there a mailbox or not (A-110, B-013).
+        if taken || self.entry(address).is_some() || self.is_sender(address) {
             Standing::Taken
         } else {
             Standing::Unknown
@@ -132,8 +133,8 @@ impl Lookup for Directory {
         Directory::may_send_as(self, account, address)
     }
 
-    fn has_account(&self, account: &str) -> bool {
-        self.tenant_of_account(account).is_some()
+    fn revocations(&self, account: &str) -> Option<u64> {
+        Directory::revocations(self, account)
     }
 }
 

@@ -109,6 +109,20 @@ struct Transaction {
     named: usize,
 }
 
+/// Who logged in.
+#[derive(Debug)]
+struct Login {
+    account: String,
+    /// As it stood before the password was checked: a revocation since then ends the login.
+    revocations: Option<u64>,
+}
+
+impl Login {
+    fn stands(&self, directory: &dyn Lookup) -> bool {
+        self.revocations.is_some() && directory.revocations(&self.account) == self.revocations
+    }
+}
+
 /// One dialogue.
 pub(super) struct Session {
     setup: Setup,
@@ -117,10 +131,10 @@ pub(super) struct Session {
     /// Version and cipher, once protected.
     tls: Option<String>,
     helo: Option<Helo>,
-    account: Option<String>,
+    account: Option<Login>,
     exchange: Option<Exchange>,
-    /// Whose password is being checked.
-    checking: Option<String>,
+    /// Whose password is being checked, by the name that was typed.
+    checking: Option<Login>,
     transaction: Option<Transaction>,
     errors: u32,
     junk: u32,
@@ -288,7 +302,12 @@ impl Session {
                 if attempt == Attempt::Blocked {
                     return self.say(Reply::new(454, "4.7.0", "too many failures, try later"));
                 }
-                self.checking = Some(login.name.clone());
+                // Logins are kept in lower case.
+                let key = login.name.trim().to_ascii_lowercase();
+                self.checking = Some(Login {
+                    revocations: facts.directory.revocations(&key),
+                    account: login.name.clone(),
+                });
                 Step {
                     reply: Reply::new(454, "4.7.0", "not checked"),
                     action: Action::CheckPassword(login),
@@ -299,10 +318,16 @@ impl Session {
 
     /// The password was checked.
     pub(super) fn password_checked(&mut self, checked: Checked, facts: &Facts<'_>) -> Step {
-        let login = self.checking.take().unwrap_or_default();
+        let (login, revocations) = match self.checking.take() {
+            Some(login) => (login.account, login.revocations),
+            None => (String::new(), None),
+        };
         match checked {
             Checked::Right { account } => {
-                self.account = Some(account);
+                self.account = Some(Login {
+                    account,
+                    revocations,
+                });
                 listen(Reply::new(235, "2.7.0", "welcome"))
             }
             Checked::Wrong => {
@@ -345,15 +370,9 @@ impl Session {
         if self.tls.is_none() {
             return Err(needs_tls());
         }
-        // An account that was disabled meanwhile is none.
-        if self
-            .account
-            .as_ref()
-            .is_some_and(|account| !facts.directory.has_account(account))
-        {
-            self.account = None;
-        }
-        let Some(account) = &self.account else {
+        // A login that was disabled meanwhile, or lost a password, is none.
+        self.account.take_if(|login| !login.stands(facts.directory));
+        let Some(Login { account, .. }) = &self.account else {
             return Err(Reply::new(530, "5.7.0", "authentication required"));
         };
         match &mail.return_path {
@@ -444,16 +463,15 @@ impl Session {
             self.transaction = Some(transaction);
             return self.say(Reply::new(554, "5.5.1", "no valid recipients"));
         }
-        let gone = |account: &String| !facts.directory.has_account(account);
-        if self.account.as_ref().is_some_and(gone) {
-            self.account = None;
+        let ended = self.account.take_if(|login| !login.stands(facts.directory));
+        if ended.is_some() {
             return self.say(Reply::new(530, "5.7.0", "authentication required"));
         }
         let protocol = self.protocol();
         let helo = self.helo.as_ref().map(|helo| helo.name.clone());
         let pending = Pending {
             kind: self.setup.kind,
-            account: self.account.clone(),
+            account: self.account.as_ref().map(|login| login.account.clone()),
             peer: Peer {
                 ip: self.ip,
                 helo: helo.unwrap_or_default(),

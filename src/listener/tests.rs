@@ -24,6 +24,7 @@ const TLS: &str = "TLSv1.3 TLS_AES_256_GCM_SHA384";
 /// clinic.example refuses unknown recipients, open.example takes them; `desk` sends as dr.a@clinic.example.
 struct Table {
     desk: bool,
+    revocations: u64,
 }
 
 impl Lookup for Table {
@@ -42,11 +43,11 @@ impl Lookup for Table {
     }
 
     fn may_send_as(&self, account: &str, address: &Address) -> bool {
-        self.has_account(account) && address.key() == "dr.a@clinic.example"
+        self.revocations(account).is_some() && address.key() == "dr.a@clinic.example"
     }
 
-    fn has_account(&self, account: &str) -> bool {
-        self.desk && account == "desk"
+    fn revocations(&self, account: &str) -> Option<u64> {
+        (self.desk && account == "desk").then_some(self.revocations)
     }
 }
 
@@ -84,7 +85,10 @@ impl Stage {
         let ip = "192.0.2.7".parse().expect("an IP address");
         let mut stage = Self {
             world: World::at(Timestamp::from_unix_s(1_795_309_323)),
-            table: Table { desk: true },
+            table: Table {
+                desk: true,
+                revocations: 0,
+            },
             guard: Guard::new(&limits),
             room: Room::Enough,
             answer: String::new(),
@@ -228,6 +232,7 @@ impl Stage {
         match order {
             "room low" => self.room = Room::Low,
             "revoke desk" => self.table.desk = false,
+            "revoke a password" => self.table.revocations += 1,
             "silent" => assert_eq!(self.said, VecDeque::new() as VecDeque<String>),
             "closed" => assert!(self.closed && self.said.is_empty(), "{:?}", self.said),
             "nothing taken" => assert_eq!(self.taken, Vec::<String>::new()),

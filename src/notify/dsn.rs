@@ -229,7 +229,12 @@ fn status_code(reason: Reason, detail: &str) -> String {
         R::NoKey | R::DoubledRecipient | R::DecryptFailed | R::BadAttributes => "5.7.5",
         R::Expired | R::NotYetValid | R::BadIssuerSignature | R::NotCa => "5.7.5",
         R::PathTooLong | R::LeafIsCa | R::WrongUsage | R::NotBound => "5.7.5",
-        R::BadExtension | R::NameConstraint | R::Revoked | R::RevocationUnknown => "5.7.5",
+        R::BadExtension
+        | R::BadCertificate
+        | R::CertificatePolicy
+        | R::NameConstraint
+        | R::Revoked
+        | R::RevocationUnknown => "5.7.5",
         R::OutOfBudget | R::NoIdentity => "5.7.5",
         R::WeakAlgorithm | R::WeakKey | R::WeakCertificateSignature => "5.7.6",
         R::BadSignature => "5.7.7",

@@ -212,37 +212,52 @@ fn tracked(row: TrackedRow) -> Option<Tracked> {
     })
 }
 
-/// The recipients of what `sender` sent since `since`, newest first: whom a report to `sender` may speak for.
+/// Whom certificates name: whole addresses (keys), and domains.
+#[derive(Clone, Debug, Default)]
+pub struct NamedBy {
+    pub addresses: Vec<Address>,
+    pub domains: Vec<String>,
+}
+
+/// Who of these `sender` wrote to since `since`: whom a report to `sender` may speak for. One address stands for a domain,
+/// because a certificate that names a domain speaks for each address in it. What it costs does not grow with what was sent.
 ///
 /// # Errors
 /// [`StoreError`].
 pub async fn correspondents(
     store: &Store,
     sender: &Address,
+    named: NamedBy,
     since: Timestamp,
 ) -> Result<Vec<Address>, StoreError> {
+    const NAME: &str = "notify::correspondents";
     let key = sender.key().to_owned();
-    let rows: Vec<(String,)> = store
-        .read("notify::correspondents", move |conn| {
-            Box::pin(async move {
-                sqlx::query_as(
-                    "SELECT leg.recipient FROM leg JOIN message ON message.id = leg.message_id
-                     WHERE message.sender_key = $1 AND message.direction = 'out' AND message.kind = 'message'
-                        AND message.received_at >= $2
-                     GROUP BY leg.recipient_key ORDER BY max(message.received_at) DESC LIMIT $3",
-                )
-                .bind(key)
-                .bind(since.0)
-                .bind(crate::limits::CORRESPONDENTS_MAX)
-                .fetch_all(conn)
-                .await
-                .named("notify::correspondents")
-            })
+    let read = store.read(NAME, move |conn| {
+        Box::pin(async move {
+            let mut found: Vec<String> = Vec::new();
+            for address in &named.addresses {
+                let row = sqlx::query_scalar(
+                    "SELECT recipient FROM correspondent
+                     WHERE sender_key = $1 AND domain = $2 AND recipient_key = $3 AND at >= $4",
+                );
+                let row = row.bind(&key).bind(address.domain()).bind(address.key());
+                let row = row.bind(since.0).fetch_optional(&mut *conn).await;
+                found.extend(row.named(NAME)?);
+            }
+            for domain in &named.domains {
+                let rows = sqlx::query_scalar(
+                    "SELECT recipient FROM correspondent WHERE sender_key = $1 AND domain = $2 AND at >= $3 LIMIT 1",
+                );
+                let rows = rows.bind(&key).bind(domain).bind(since.0);
+                found.extend(rows.fetch_optional(&mut *conn).await.named(NAME)?);
+            }
+            Ok(found)
         })
-        .await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|(text,)| Address::parse(&text).ok())
+    });
+    let found = read.await?;
+    Ok(found
+        .iter()
+        .filter_map(|text| Address::parse(text).ok())
         .collect())
 }
 
@@ -274,8 +289,8 @@ pub async fn legs_of(
     Ok(rows.into_iter().filter_map(tracked).collect())
 }
 
-/// Which of these legs the report means: the recipient it names if that is one of them, else the one that sent it, else the
-/// only one there is. Final-Recipient is a hint: the ONC tool sends wrong ones.
+/// Which of these legs the report means: the recipient it names if that is one of them, else the one that
+/// sent it, else the only one there is. Final-Recipient is a hint: the ONC tool sends wrong ones.
 pub fn meant(legs: Vec<Tracked>, report: &Report) -> Vec<Tracked> {
     let named = |leg: &Tracked| {
         report
@@ -462,6 +477,8 @@ pub async fn commit_report(
             )
             .await?
             {
+                // Decision 11: a negative notice withdraws what is unsent.
+                jobs::withdraw_idle(tx, *message).await?;
                 return put_failure(tx, &about, reason, &text, post).await;
             }
             Ok(None)

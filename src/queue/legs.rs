@@ -1,10 +1,13 @@
 //! The state of one recipient of one message. In: a change. Out: whether it was made.
-//! A final answer is set once: no change here ever touches a leg that has one.
+//! A final answer is set once: no change here ever touches a leg that has one. When the last leg of a message comes to its
+//! end, the message is marked final in the same transaction.
 
 use crate::envelope::{Address, TrackingId};
 use crate::journal::{Answer, LegState, Reason};
-use crate::store::{Named, Store, StoreError, Tx};
+use crate::store::{Named, StoreError, Tx};
 use crate::world::Timestamp;
+
+use super::{Job, JobKind};
 
 /// What changes.
 #[derive(Clone, Debug)]
@@ -35,7 +38,7 @@ pub async fn set_state(
     let now = tx.now();
     let done = sqlx::query(
         "UPDATE leg SET state = $3, reason = $4, detail = $5, updated_at = $6
-         WHERE message_id = $1 AND recipient_key = $2 AND $7 LIKE '% ' || state || ' %'",
+         WHERE message_id = $1 AND recipient_key = $2 AND answer IS NULL AND $7 LIKE '% ' || state || ' %'",
     )
     .bind(message.to_string())
     .bind(recipient.key())
@@ -47,7 +50,11 @@ pub async fn set_state(
     .execute(tx.conn())
     .await
     .named("legs::set_state")?;
-    Ok(done.rows_affected() > 0)
+    let changed = done.rows_affected() > 0;
+    if changed {
+        conclude(tx, message).await?;
+    }
+    Ok(changed)
 }
 
 /// Gives the final answer, if none was given yet (B-017). Nothing is awaited any more. False if there was one.
@@ -76,7 +83,11 @@ pub async fn answer(
     .execute(tx.conn())
     .await
     .named("legs::answer")?;
-    Ok(done.rows_affected() > 0)
+    let fresh = done.rows_affected() > 0;
+    if fresh {
+        conclude(tx, message).await?;
+    }
+    Ok(fresh)
 }
 
 /// Waits for the next answer until `due`.
@@ -99,30 +110,80 @@ pub async fn await_until(
     Ok(())
 }
 
-/// Keys of the recipients that are in one of these states.
+/// A leg as a transaction finds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leg {
+    /// Whose recipient it is.
+    pub tenant: String,
+    /// Where it stands.
+    pub state: LegState,
+}
+
+/// Reads it; None if there is no such leg, or its state is not one of ours.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn in_states(
-    store: &Store,
+pub async fn find(
+    tx: &mut Tx,
     message: TrackingId,
-    states: &[LegState],
-) -> Result<Vec<String>, StoreError> {
-    let words: Vec<&str> = states.iter().map(|state| state.word()).collect();
-    let (id, words) = (message.to_string(), format!(" {} ", words.join(" ")));
-    let rows: Vec<(String,)> = store
-        .read("legs::in_states", move |conn| {
-            Box::pin(async move {
-                sqlx::query_as(
-                    "SELECT recipient_key FROM leg WHERE message_id = $1 AND $2 LIKE '% ' || state || ' %'",
-                )
-                .bind(id)
-                .bind(words)
-                .fetch_all(conn)
-                .await
-                .named("legs::in_states")
-            })
-        })
-        .await?;
-    Ok(rows.into_iter().map(|(key,)| key).collect())
+    recipient: &Address,
+) -> Result<Option<Leg>, StoreError> {
+    let row: Option<(String, String)> = sqlx::query_as(
+        "SELECT tenant_id, state FROM leg WHERE message_id = $1 AND recipient_key = $2",
+    )
+    .bind(message.to_string())
+    .bind(recipient.key())
+    .fetch_optional(tx.conn())
+    .await
+    .named("legs::find")?;
+    Ok(row.and_then(|(tenant, state)| {
+        let state = LegState::from_word(&state)?;
+        Some(Leg { tenant, state })
+    }))
+}
+
+/// Marks the message final if nothing of it is under way and nothing is awaited (decision 12).
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn conclude(tx: &mut Tx, message: TrackingId) -> Result<(), StoreError> {
+    let now = tx.now();
+    sqlx::query(
+        "UPDATE message SET final_at = $2 WHERE id = $1 AND final_at IS NULL AND NOT EXISTS
+            (SELECT 1 FROM leg WHERE leg.message_id = $1 AND leg.answer IS NULL AND (leg.answer_due IS NOT NULL
+                OR leg.state IN ('accepted', 'undecided', 'delivering', 'queued', 'held')))",
+    )
+    .bind(message.to_string())
+    .bind(now.0)
+    .execute(tx.conn())
+    .await
+    .named("legs::conclude")?;
+    Ok(())
+}
+
+/// The legs that `job` works for are held, because the job is.
+///
+/// # Errors
+/// [`StoreError`].
+pub async fn hold(tx: &mut Tx, job: &Job, reason: Reason, detail: &str) -> Result<(), StoreError> {
+    let now = tx.now();
+    let domain = match job.kind {
+        JobKind::Relay => job.destination.as_str(),
+        JobKind::Open | JobKind::Deliver => "",
+    };
+    sqlx::query(
+        "UPDATE leg SET state = 'held', reason = $2, detail = $3, updated_at = $4
+         WHERE message_id = $1 AND answer IS NULL AND state IN ('accepted', 'undecided', 'delivering', 'queued')
+            AND ($5 = '' OR recipient_key = $5) AND ($6 = '' OR recipient_key LIKE '%@' || $6)",
+    )
+    .bind(job.message.to_string())
+    .bind(reason.code())
+    .bind(detail)
+    .bind(now.0)
+    .bind(&job.recipient_key)
+    .bind(domain)
+    .execute(tx.conn())
+    .await
+    .named("legs::hold")?;
+    Ok(())
 }

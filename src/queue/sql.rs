@@ -271,7 +271,7 @@ pub async fn retry_afresh(tx: &mut Tx, lease: Lease, due: Timestamp) -> Result<b
 pub async fn withdraw_idle(tx: &mut Tx, message: TrackingId) -> Result<(), StoreError> {
     sqlx::query(
         "DELETE FROM job WHERE message_id = $1 AND kind = 'relay' AND lease_token IS NULL AND NOT EXISTS \
-            (SELECT 1 FROM leg WHERE leg.message_id = $1 AND leg.state = 'queued' \
+            (SELECT 1 FROM leg WHERE leg.message_id = $1 AND leg.state IN ('queued', 'held') \
                 AND leg.recipient_key LIKE '%@' || job.destination)",
     )
     .bind(message.to_string())

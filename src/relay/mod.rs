@@ -29,7 +29,7 @@ use crate::crypto::tls::ClientContext;
 use crate::discover::{DiscoverError, MailHost, Resolver};
 use crate::envelope::Address;
 use crate::journal::Reason;
-use crate::limits::{ADDRESSES_PER_HOST_MAX, MX_HOSTS_MAX, RELAY_ATTEMPT_TIMEOUT};
+use crate::limits::{ADDRESSES_PER_HOST_MAX, MX_HOSTS_MAX, RELAY_ATTEMPT_TIMEOUT, WORDS_MAX};
 use crate::seal::Sealed;
 use crate::world::World;
 
@@ -137,7 +137,8 @@ impl Relay {
                 }
             }
         }
-        same(mailing, &later(tried.join("; ")))
+        let tried = tried.join("; ").chars().take(WORDS_MAX).collect();
+        same(mailing, &later(tried))
     }
 
     async fn try_host(

@@ -151,7 +151,9 @@ impl Reply {
     fn words(&self) -> String {
         // RFC 5321 §4.5.3.1.5 gives a line 512 octets; what operators and journals keep need not be longer.
         let text = self.lines.join(" ");
-        let text: String = text.trim().chars().take(512).collect();
+        // A control character would speak to the operator's terminal.
+        let clean = |c: char| if c.is_control() { ' ' } else { c };
+        let text: String = text.trim().chars().take(512).map(clean).collect();
         format!("{} {text}", self.code)
     }
 

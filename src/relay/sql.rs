@@ -112,21 +112,19 @@ impl Leg<'_> {
     ) -> Result<Option<Lease>, StoreError> {
         match (result, next) {
             (Result4::Relayed { host, tls, reply }, _) => {
+                let event = Event::Relayed {
+                    host,
+                    tls,
+                    reply: reply.clone(),
+                    attempt: self.attempt,
+                };
+                self.record(tx, event);
                 self.relayed(tx, &reply).await?;
-                self.record(
-                    tx,
-                    Event::Relayed {
-                        host,
-                        tls,
-                        reply,
-                        attempt: self.attempt,
-                    },
-                );
                 Ok(None)
             }
             (Result4::HandedOver { message }, _) => {
-                self.relayed(tx, "handed over within this gateway").await?;
                 self.record(tx, Event::HandedOver { message });
+                self.relayed(tx, "handed over within this gateway").await?;
                 Ok(None)
             }
             (Result4::Later { reason, detail }, Some(next)) => {
@@ -135,14 +133,11 @@ impl Leg<'_> {
                     reason: Some(reason),
                     detail: &detail,
                 };
-                legs::set_state(
-                    tx,
-                    self.draft.id,
-                    self.recipient,
-                    &[LegState::Queued],
-                    change,
-                )
-                .await?;
+                let waiting = [LegState::Queued];
+                if !legs::set_state(tx, self.draft.id, self.recipient, &waiting, change).await? {
+                    // Answered, held or cancelled meanwhile: nothing is tried again for it.
+                    return Ok(None);
+                }
                 let attempt = self.attempt;
                 self.record(
                     tx,
@@ -173,23 +168,28 @@ impl Leg<'_> {
     }
 
     async fn relayed(&self, tx: &mut Tx, detail: &str) -> Result<(), StoreError> {
-        // A report may have overtaken this commit (B-024): only a leg that still waits becomes `relayed`.
-        let now = tx.now();
-        sqlx::query(
-            "UPDATE leg SET state = CASE state WHEN $3 THEN $4 ELSE state END, reason = NULL, detail = $5,
-                token = $6, updated_at = $7
-             WHERE message_id = $1 AND recipient_key = $2",
+        // Even where a report overtook this commit (B-024), a DSN that bears the token is about this leg.
+        let answer: Option<Option<String>> = sqlx::query_scalar(
+            "UPDATE leg SET token = $3 WHERE message_id = $1 AND recipient_key = $2 RETURNING answer",
         )
         .bind(self.draft.id.to_string())
         .bind(self.recipient.key())
-        .bind(LegState::Queued.word())
-        .bind(LegState::Relayed.word())
-        .bind(detail)
-        .bind(self.token)
-        .bind(now.0)
-        .execute(tx.conn())
+        .bind((!self.token.is_empty()).then_some(self.token))
+        .fetch_optional(tx.conn())
         .await
-        .named("relay::relayed")?;
+        .named("relay::token")?;
+        let change = Change {
+            state: LegState::Relayed,
+            reason: None,
+            detail,
+        };
+        let waiting = [LegState::Queued, LegState::Held];
+        legs::set_state(tx, self.draft.id, self.recipient, &waiting, change).await?;
+        if answer.flatten().as_deref() == Some(Answer::Failed.word()) {
+            // Decision 11: the sender was told that it failed; that it went out after all is written down only.
+            let kind = LegState::Relayed.word().to_owned();
+            self.record(tx, Event::Late { kind });
+        }
         Ok(())
     }
 

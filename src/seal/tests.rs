@@ -24,7 +24,7 @@ fn trusted(scene: &Scene, to: &str, certificate: &str) -> TrustedRecipient {
         &address(to),
         &[Scene::certificate(certificate)],
         &address(ALICE),
-        false,
+        crate::trust::Side::Outbound,
         &scene.anchors(),
         &Evidence::default(),
         scene.world.now(),

@@ -22,7 +22,7 @@ use crate::open::{
     self, Cover, Examined, Found, Given, Kind, Reads, Rules, Terms, Unopenable, Waiver, Waivers,
 };
 use crate::store::{Bodies, Body, BodyError};
-use crate::trust::{self, AnchorSet, BoundTo, Certificate};
+use crate::trust::{self, AnchorSet, BoundTo, Certificate, PathPurpose};
 use crate::world::{Timestamp, World};
 
 pub use input::Scratch;
@@ -158,9 +158,14 @@ impl Verdict {
         }
     }
 
+    /// Evidence that is missing (a [`Need`](trust::Need)) refuses nobody: it cannot be told now.
     fn refused(self, stage: &'static str, why: (Reason, String)) -> Self {
+        let verdict = match why.0 {
+            Reason::RevocationUnknown => Outcome::Undecided,
+            _ => Outcome::Refused,
+        };
         Self {
-            verdict: Outcome::Refused,
+            verdict,
             stage,
             reason: Some(why.0),
             detail: Some(why.1),
@@ -322,7 +327,12 @@ fn trusted(request: &Request, verdict: Verdict, it: &Examined) -> Verdict {
         Ok(bound_to) => bound_to,
         Err(why) => return verdict.refused("bind", why),
     };
-    match trust::examine(&signers, &it.bag, bound_to, &request.anchors, request.at) {
+    let rules = match request.rules {
+        Rules::Direct(_) => trust::Rules::direct(PathPurpose::Sign),
+        Rules::Plain => trust::Rules::plain_mail(),
+    };
+    let (bag, anchors) = (&it.bag, &request.anchors);
+    match trust::examine(&signers, bag, bound_to, anchors, rules, request.at) {
         Ok((signer, path)) => Verdict {
             signer: Some(Signed::of(signer)),
             path: path.subjects().to_vec(),

@@ -16,7 +16,7 @@ use crate::open::Waivers;
 use crate::seal::{SealError, Suite, seal as seal_draft};
 use crate::store::{Bodies, Body};
 use crate::trust::{
-    AnchorSet, Anchors, Certificate, DomainTrust, Evidence, Profile, RecipientJudgment,
+    AnchorSet, Anchors, Certificate, DomainTrust, Evidence, Profile, RecipientJudgment, Side,
     TrustedRecipient, binds, check_usable_for_signing, judge_recipient,
 };
 use crate::world::World;
@@ -141,16 +141,16 @@ fn recipients(order: &Order, world: &World) -> Result<Vec<TrustedRecipient>, Ref
             to,
             found,
             &order.from,
-            false,
+            Side::Outbound,
             &anchors,
             &evidence,
             world.now(),
         ) {
             RecipientJudgment::Trusted(recipient) => Ok(recipient),
             RecipientJudgment::Refused(why) => Err((why.reason, why.detail)),
-            RecipientJudgment::Undecided(_) => Err((
+            RecipientJudgment::Undecided(needs) => Err((
                 Reason::RevocationUnknown,
-                format!("{to}: evidence is missing"),
+                format!("{to}: evidence is missing: {needs:?}"),
             )),
         }
     };

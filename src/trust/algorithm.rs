@@ -2,8 +2,9 @@
 //! In: SubjectPublicKeyInfo and AlgorithmIdentifier. Out: numbers for `crypto`, or the name of what is
 //! refused.
 
-use x509_parser::prelude::X509Certificate;
+use x509_parser::prelude::FromDer;
 use x509_parser::signature_algorithm::SignatureAlgorithm as Parsed;
+use x509_parser::x509::AlgorithmIdentifier;
 
 use crate::crypto::{CryptoError, Curve, DigestAlgorithm, PublicKey, SignatureAlgorithm};
 use crate::limits::RSA_BITS_MAX;
@@ -136,17 +137,16 @@ fn read_ec(curve: &[u8], point: &[u8]) -> ReadKey {
     }
 }
 
-/// How the certificate is signed; the error names what is refused (A-021: SHA-256 or better).
+/// How a certificate or a CRL is signed; the error names what is refused (A-021: SHA-256 or better).
 pub(super) fn read_signature_algorithm(
     algorithm: Element<'_>,
-    parsed: &X509Certificate<'_>,
 ) -> Result<SignatureAlgorithm, String> {
     use DigestAlgorithm::{Sha256, Sha384, Sha512};
     let (oid, parameters) =
         algorithm_parts(algorithm).ok_or("an algorithm that does not decode")?;
     let oid = dotted(oid);
     let found = match oid.as_str() {
-        "1.2.840.113549.1.1.10" => return read_pss(parsed),
+        "1.2.840.113549.1.1.10" => return read_pss(algorithm),
         "1.2.840.113549.1.1.11" => SignatureAlgorithm::RsaPkcs1(Sha256),
         "1.2.840.113549.1.1.12" => SignatureAlgorithm::RsaPkcs1(Sha384),
         "1.2.840.113549.1.1.13" => SignatureAlgorithm::RsaPkcs1(Sha512),
@@ -171,9 +171,10 @@ pub(super) fn read_signature_algorithm(
 }
 
 /// RSASSA-PSS (RFC 4055 §3.1): MGF1, trailer 1, SHA-2 for both digests.
-fn read_pss(parsed: &X509Certificate<'_>) -> Result<SignatureAlgorithm, String> {
+fn read_pss(algorithm: Element<'_>) -> Result<SignatureAlgorithm, String> {
     let odd = || "RSASSA-PSS with odd parameters".to_owned();
-    let Ok(Parsed::RSASSA_PSS(parameters)) = Parsed::try_from(&parsed.signature_algorithm) else {
+    let (_, algorithm) = AlgorithmIdentifier::from_der(algorithm.whole).map_err(|_| odd())?;
+    let Ok(Parsed::RSASSA_PSS(parameters)) = Parsed::try_from(&algorithm) else {
         return Err(odd());
     };
     let mask = parameters.mask_gen_algorithm().map_err(|_| odd())?;

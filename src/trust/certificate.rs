@@ -17,11 +17,11 @@ use crate::world::Timestamp;
 use super::algorithm::{read_key, read_signature_algorithm};
 use super::constraints::{Constraints, Names};
 use super::extensions::Extensions;
-use super::name::Name;
+use super::name::{Name, ReadName};
 use super::tlv::{self, Element, tag};
 
 /// keyUsage bits that matter (RFC 5280 §4.2.1.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyUsage {
     pub digital_signature: bool,
     pub non_repudiation: bool,
@@ -72,6 +72,8 @@ pub struct Certificate {
     /// What is wrong with it whatever the path: duplicate or undecodable extensions, unknown critical ones,
     /// odd versions...
     pub(super) defects: Vec<String>,
+    /// What RFC 5280 forbids on top of that (`Standard::Rfc5280`).
+    pub(super) lapses: Vec<String>,
 }
 
 impl Certificate {
@@ -320,7 +322,8 @@ fn read(der: &[u8], parsed: &X509Certificate<'_>) -> Result<Certificate, Certifi
         .unwrap_or_default();
     let mut defects = structure_defects(&fields, parsed);
     defects.append(&mut extensions.defects);
-    if issuer.0.is_empty() {
+    let lapses = lapses(&fields, &issuer, &subject, &mut extensions);
+    if issuer.name.is_empty() {
         // RFC 5280 §4.1.2.4.
         defects.push("the issuer name is empty".to_owned());
     }
@@ -333,8 +336,8 @@ fn read(der: &[u8], parsed: &X509Certificate<'_>) -> Result<Certificate, Certifi
         serial: fields.serial.value.to_vec(),
         issuer: fields.issuer.whole.to_vec(),
         subject: fields.subject.whole.to_vec(),
-        issuer_name: issuer.0,
-        subject_name: subject.0,
+        issuer_name: issuer.name,
+        subject_name: subject.name,
         subject_text: subject_text(parsed, &extensions),
         issuer_text: printable(&parsed.issuer().to_string()),
         not_before: Timestamp::from_unix_s(parsed.validity().not_before.timestamp()),
@@ -343,17 +346,66 @@ fn read(der: &[u8], parsed: &X509Certificate<'_>) -> Result<Certificate, Certifi
         key_text: key.text,
         key_fault: key.fault,
         key_id: sha256(fields.key.whole),
-        signature_algorithm: read_signature_algorithm(fields.algorithm, parsed),
+        signature_algorithm: read_signature_algorithm(fields.algorithm),
         signature: fields.signature.to_vec(),
-        subject_mail: subject.1,
+        subject_mail: subject.mails,
         extensions,
         defects,
+        lapses,
         der: der.to_vec(),
     })
 }
 
+/// What RFC 5280 §4 forbids, beyond what no reader takes.
+fn lapses(
+    fields: &Fields<'_>,
+    issuer: &ReadName,
+    subject: &ReadName,
+    extensions: &mut Extensions,
+) -> Vec<String> {
+    let mut lapses = std::mem::take(&mut extensions.lapses);
+    let mut note = |wrong: bool, what: &str| {
+        if wrong {
+            lapses.push(what.to_owned());
+        }
+    };
+    let is_ca = matches!(extensions.basic_constraints, Some((true, _)));
+    // X.690 §8.3.2: two writings of one number would be two names in a CRL.
+    note(
+        tlv::integer(fields.serial).is_none(),
+        "its serial number is not written shortest",
+    );
+    note(
+        issuer.odd || subject.odd,
+        "a name has characters that its string type does not have",
+    );
+    // RFC 5280 §4.1.2.6.
+    note(
+        subject.name.is_empty() && extensions.alt_names_critical != Some(true),
+        "an empty subject without a critical subjectAltName",
+    );
+    // RFC 5280 §4.2.1.10, §4.2.1.3, §4.2.1.9.
+    note(
+        extensions.name_constraints.is_some() && !is_ca,
+        "nameConstraints in a certificate that is no CA",
+    );
+    note(
+        extensions
+            .key_usage
+            .is_some_and(|usage| usage.key_cert_sign)
+            && !is_ca,
+        "keyCertSign in a certificate that is no CA",
+    );
+    note(
+        matches!(extensions.basic_constraints, Some((false, Some(_)))),
+        "pathLenConstraint in a certificate that is no CA",
+    );
+    lapses.truncate(8);
+    lapses
+}
+
 /// Where `part`, a slice of `whole`, lies in it.
-fn range_of(whole: &[u8], part: &[u8]) -> Range<usize> {
+pub(super) fn range_of(whole: &[u8], part: &[u8]) -> Range<usize> {
     let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
     start..start.saturating_add(part.len())
 }

@@ -4,14 +4,14 @@
 //! values.
 
 use crate::journal::Reason;
-use crate::limits::{NAME_COMPARISONS_MAX, POLICY_NODES_MAX, RSA_BITS_MIN};
+use crate::limits::{NAME_COMPARISONS_MAX, POLICY_NODES_MAX};
 use crate::world::Timestamp;
 
-use super::path::{PathPurpose, Work};
+use super::path::Work;
 use super::policy::{Policies, PolicyFault};
+use super::rules::{EMAIL_PROTECTION, ExtendedUsage, PathPurpose, Rules, Standard, Switch};
 use super::{Certificate, Distrust};
 
-const EMAIL_PROTECTION: &str = "1.3.6.1.5.5.7.3.4";
 const ANY_EXTENDED_KEY_USAGE: &str = "2.5.29.37.0";
 
 /// Characters of evidence: names in certificates are the sender's, and may be very long.
@@ -43,7 +43,7 @@ pub(super) fn over(limit: &str, value: usize) -> Distrust {
 /// # Errors
 /// [`Distrust`].
 pub fn check_usable_for_signing(leaf: &Certificate, at: Timestamp) -> Result<(), Distrust> {
-    check_leaf(leaf, PathPurpose::Sign, at)
+    check_leaf(leaf, &Rules::direct(PathPurpose::Sign), at)
 }
 
 /// Whether a certificate of ours may be encrypted for at that time.
@@ -51,30 +51,34 @@ pub fn check_usable_for_signing(leaf: &Certificate, at: Timestamp) -> Result<(),
 /// # Errors
 /// [`Distrust`].
 pub fn check_usable_for_opening(leaf: &Certificate, at: Timestamp) -> Result<(), Distrust> {
-    check_leaf(leaf, PathPurpose::Encrypt, at)
+    check_leaf(leaf, &Rules::direct(PathPurpose::Encrypt), at)
 }
 
 /// Whether the certificate may serve as leaf for this purpose now.
 pub(super) fn check_leaf(
     leaf: &Certificate,
-    purpose: PathPurpose,
+    rules: &Rules,
     now: Timestamp,
 ) -> Result<(), Distrust> {
-    check_form(leaf)?;
-    if leaf.is_ca() {
+    check_form(leaf, rules)?;
+    if leaf.is_ca() && rules.ca_as_leaf == Switch::Off {
         let what = "basicConstraints says cA (A-018)";
         return Err(distrust(Reason::LeafIsCa, leaf, what));
     }
     check_validity(leaf, now)?;
-    check_key(leaf)?;
-    check_leaf_usage(leaf, purpose)?;
-    check_extended_usage(leaf)
+    check_key(leaf, rules)?;
+    check_leaf_usage(leaf, rules)?;
+    check_extended_usage(leaf, rules)
 }
 
 /// Whether the certificate may issue others now. Holds for anchors as well: an expired one is refused
 /// and so is one that is no CA.
-pub(super) fn check_issuer(issuer: &Certificate, now: Timestamp) -> Result<(), Distrust> {
-    check_form(issuer)?;
+pub(super) fn check_issuer(
+    issuer: &Certificate,
+    rules: &Rules,
+    now: Timestamp,
+) -> Result<(), Distrust> {
+    check_form(issuer, rules)?;
     // RFC 5280 §6.1.4 (k), (n); G-032, G-035.
     if !issuer.is_ca() {
         let what =
@@ -90,18 +94,20 @@ pub(super) fn check_issuer(issuer: &Certificate, now: Timestamp) -> Result<(), D
         return Err(distrust(Reason::NotCa, issuer, what));
     }
     check_validity(issuer, now)?;
-    check_key(issuer)?;
-    check_extended_usage(issuer)
+    check_key(issuer, rules)?;
+    check_extended_usage(issuer, rules)
 }
 
-fn check_form(certificate: &Certificate) -> Result<(), Distrust> {
-    match certificate.defects() {
-        [] => Ok(()),
-        defects => Err(distrust(
-            Reason::BadExtension,
-            certificate,
-            &defects.join("; "),
-        )),
+fn check_form(certificate: &Certificate, rules: &Rules) -> Result<(), Distrust> {
+    let bad = |what: &str| Err(distrust(Reason::BadExtension, certificate, what));
+    match (
+        certificate.defects(),
+        certificate.lapses.as_slice(),
+        rules.standard,
+    ) {
+        ([], [], _) | ([], _, Standard::Direct) => Ok(()),
+        ([], lapses, Standard::Rfc5280) => bad(&format!("{} (RFC 5280 §4)", lapses.join("; "))),
+        (defects, ..) => bad(&defects.join("; ")),
     }
 }
 
@@ -119,17 +125,23 @@ fn check_validity(certificate: &Certificate, now: Timestamp) -> Result<(), Distr
 }
 
 ///
-fn check_key(certificate: &Certificate) -> Result<(), Distrust> {
+fn check_key(certificate: &Certificate, rules: &Rules) -> Result<(), Distrust> {
+    let least = rules.rsa_bits_min;
     let weak = |what: &str| Err(distrust(Reason::WeakKey, certificate, what));
     match (&certificate.key_fault, certificate.public_key()) {
         (Some(fault), _) => weak(fault),
         (None, Err(_)) => weak("its key cannot be read"),
-        (None, Ok(key)) if key.is_rsa() && key.bits() < RSA_BITS_MIN => weak(&format!(
-            "{}, at least {RSA_BITS_MIN} bits are asked for (A-019)",
+        (None, Ok(key)) if key.is_rsa() && key.bits() < least => weak(&format!(
+            "{}, at least {least} bits are asked for (A-019)",
             certificate.key_text()
         )),
         (None, Ok(_)) => Ok(()),
     }
+}
+
+/// Whether the key of a CRL's signer is one that counts.
+pub(super) fn check_signer_key(signer: &Certificate, rules: &Rules) -> Result<(), Distrust> {
+    check_key(signer, rules)
 }
 
 /// Whether the certificate's own signature is of a kind that counts.
@@ -148,12 +160,18 @@ pub(super) fn check_signature_kind(certificate: &Certificate) -> Result<(), Dist
 }
 
 /// enforced where keyUsage is present.
-fn check_leaf_usage(leaf: &Certificate, purpose: PathPurpose) -> Result<(), Distrust> {
+fn check_leaf_usage(leaf: &Certificate, rules: &Rules) -> Result<(), Distrust> {
     let Some(usage) = leaf.key_usage() else {
         return Ok(());
     };
     let is_rsa = leaf.public_key().is_ok_and(|key| key.is_rsa());
-    let (allowed, lacking) = match purpose {
+    let (allowed, lacking) = match rules.purpose {
+        PathPurpose::Any => return Ok(()),
+        // RFC 8550 §4.4.2: either bit; Direct asks for digitalSignature.
+        PathPurpose::Sign if rules.standard == Standard::Rfc5280 => (
+            usage.digital_signature || usage.non_repudiation,
+            "keyUsage lacks digitalSignature and nonRepudiation (RFC 5280 §4.2.1.3)",
+        ),
         PathPurpose::Sign => (
             usage.digital_signature,
             "keyUsage lacks digitalSignature (A-015)",
@@ -172,35 +190,49 @@ fn check_leaf_usage(leaf: &Certificate, purpose: PathPurpose) -> Result<(), Dist
 }
 
 /// A-017; of CAs as well: one whose extendedKeyUsage leaves out mail does not vouch for mail.
-fn check_extended_usage(certificate: &Certificate) -> Result<(), Distrust> {
-    let mail = |oid: &String| oid == EMAIL_PROTECTION || oid == ANY_EXTENDED_KEY_USAGE;
-    match &certificate.extensions.extended_key_usage {
-        Some(usages) if !usages.iter().any(mail) => {
-            let what = "extendedKeyUsage lacks emailProtection (A-017; RFC 8550 §4.4.4)";
-            Err(distrust(Reason::WrongUsage, certificate, what))
-        }
-        _ => Ok(()),
+fn check_extended_usage(certificate: &Certificate, rules: &Rules) -> Result<(), Distrust> {
+    let (Some(found), ExtendedUsage::Only(wanted)) = (
+        &certificate.extensions.extended_key_usage,
+        &rules.extended_usage,
+    ) else {
+        return Ok(());
+    };
+    if found
+        .iter()
+        .any(|oid| oid == wanted || oid == ANY_EXTENDED_KEY_USAGE)
+    {
+        return Ok(());
     }
+    let what = if wanted == EMAIL_PROTECTION {
+        "extendedKeyUsage lacks emailProtection (A-017; RFC 8550 §4.4.4)".to_owned()
+    } else {
+        format!("extendedKeyUsage lacks {wanted} (RFC 5280 §4.2.1.12)")
+    };
+    Err(distrust(Reason::WrongUsage, certificate, &what))
 }
 
 /// What RFC 5280 §6.1.2 calls state variables.
-struct State<'c> {
+struct State<'c, 'r> {
     /// max_path_length; u32::MAX is none.
     length_left: u32,
     constrained_by: Vec<&'c Certificate>,
-    policies: Policies,
+    policies: Policies<'r>,
 }
 
 /// Whether a chain, anchor first and leaf last, keeps the rules that hold along a path. The certificates
 /// themselves and their signatures were checked before.
-pub(super) fn check_chain(chain: &[&Certificate], work: &mut Work) -> Result<(), Distrust> {
+pub(super) fn check_chain(
+    chain: &[&Certificate],
+    rules: &Rules,
+    work: &mut Work,
+) -> Result<(), Distrust> {
     let [anchor, issuers @ .., leaf] = chain else {
         return Err(over("certificates in a path", 0));
     };
     let mut state = State {
         length_left: path_length(anchor),
         constrained_by: vec![anchor],
-        policies: Policies::begin(issuers.len().saturating_add(1), anchor),
+        policies: Policies::begin(issuers.len().saturating_add(1), anchor, &rules.policies),
     };
     for issuer in issuers {
         if !issuer.is_self_issued() {
@@ -211,6 +243,7 @@ pub(super) fn check_chain(chain: &[&Certificate], work: &mut Work) -> Result<(),
     }
     check_names(leaf, &state, work)?;
     policy(leaf, state.policies.check(leaf, true))?;
+    work.note_policies(state.policies.made());
     policy(leaf, state.policies.finish(leaf))
 }
 
@@ -222,7 +255,7 @@ fn path_length(issuer: &Certificate) -> u32 {
 }
 
 /// RFC 5280 §6.1.4: what this issuer demands of everything below it.
-fn descend<'c>(issuer: &'c Certificate, state: &mut State<'c>) -> Result<(), Distrust> {
+fn descend<'c>(issuer: &'c Certificate, state: &mut State<'c, '_>) -> Result<(), Distrust> {
     // RFC 5280 §6.1.4 (l), (m): self-issued certificates do not count.
     if !issuer.is_self_issued() {
         state.length_left = match state.length_left {
@@ -241,7 +274,7 @@ fn descend<'c>(issuer: &'c Certificate, state: &mut State<'c>) -> Result<(), Dis
 /// RFC 5280 §6.1.3 (b), (c); G-031.
 fn check_names(
     certificate: &Certificate,
-    state: &State<'_>,
+    state: &State<'_, '_>,
     work: &mut Work,
 ) -> Result<(), Distrust> {
     let names = certificate.names();
@@ -263,7 +296,8 @@ fn check_names(
 
 fn policy(certificate: &Certificate, outcome: Result<(), PolicyFault>) -> Result<(), Distrust> {
     outcome.map_err(|fault| match fault {
-        PolicyFault::Broken(what) => distrust(Reason::BadExtension, certificate, &what),
+        PolicyFault::Broken(what) => distrust(Reason::CertificatePolicy, certificate, &what),
+        PolicyFault::Form(what) => distrust(Reason::BadExtension, certificate, &what),
         PolicyFault::OverLimit => over("certificate policies", POLICY_NODES_MAX),
     })
 }

@@ -9,6 +9,9 @@ use super::name::Name;
 /// otherName of a mailbox with non-ASCII local part (RFC 9598 §3).
 const SMTP_UTF8_MAILBOX: &str = "otherName 1.3.6.1.5.5.7.8.9";
 
+const URI: &str = "uniformResourceIdentifier";
+const IP: &str = "iPAddress";
+
 /// The base of one subtree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Base {
@@ -16,6 +19,10 @@ pub(super) enum Base {
     Mail(String),
     Dns(String),
     Directory(Name),
+    /// A host, or `.domain`.
+    Uri(String),
+    /// An address and its mask.
+    Ip(Vec<u8>),
     /// A form that is not compared, by its name.
     Other(String),
 }
@@ -41,6 +48,8 @@ enum Value<'a> {
     Mail(&'a str),
     Dns(&'a str),
     Directory(&'a Name),
+    Uri(&'a str),
+    Ip(&'a [u8]),
     Other(&'a str),
 }
 
@@ -59,7 +68,10 @@ impl Names<'_> {
             .chain(&self.alt.directory)
             .map(Value::Directory);
         let other = self.alt.other.iter().map(|form| Value::Other(form));
-        mail.chain(dns).chain(directory).chain(other)
+        let uri = self.alt.uri.iter().map(|uri| Value::Uri(uri));
+        let ip = self.alt.ip.iter().map(|ip| Value::Ip(ip));
+        let named = mail.chain(dns).chain(directory);
+        named.chain(uri).chain(ip).chain(other)
     }
 }
 
@@ -85,7 +97,7 @@ impl Constraints {
             .iter()
             .chain(&self.excluded)
             .filter(same_form);
-        if let Some(problem) = bases.next().and_then(|_| incomparable(value)) {
+        if let Some(problem) = bases.find_map(|base| incomparable(value, base)) {
             return Err(problem);
         }
         let permitted: Vec<&Base> = self.permitted.iter().filter(same_form).collect();
@@ -108,30 +120,72 @@ fn is_same_form(base: &Base, value: &Value<'_>) -> bool {
     match (base, value) {
         (Base::Mail(_), Value::Mail(_))
         | (Base::Dns(_), Value::Dns(_))
+        | (Base::Uri(_), Value::Uri(_))
+        | (Base::Ip(_), Value::Ip(_))
         | (Base::Directory(_), Value::Directory(_)) => true,
         // RFC 9598 §6: constraints on mailboxes mean these as well.
         (Base::Mail(_), Value::Other(form)) => *form == SMTP_UTF8_MAILBOX,
         (Base::Other(base), Value::Other(form)) => base == form,
+        (Base::Other(base), Value::Uri(_)) => base == URI,
+        (Base::Other(base), Value::Ip(_)) => base == IP,
+        (Base::Ip(_), Value::Other(form)) => *form == IP,
         _ => false,
     }
 }
 
 /// RFC 5280 §4.2.1.10: what cannot be compared under a constraint of its form is refused.
-fn incomparable(value: &Value<'_>) -> Option<String> {
-    match value {
-        Value::Other(form) => Some(format!("a constraint on {form} cannot be applied")),
+fn incomparable(value: &Value<'_>, base: &Base) -> Option<String> {
+    let cannot = |form: &str| Some(format!("a constraint on {form} cannot be applied"));
+    match (value, base) {
+        (Value::Other(form), _) => cannot(form),
+        (_, Base::Other(form)) => cannot(form),
+        (Value::Directory(name), Base::Directory(base)) if name.is_opaque() || base.is_opaque() => {
+            cannot("a directory name that cannot be read")
+        }
         // An emailAddress of the subject was not checked when it was read.
-        Value::Mail(mail) if !super::extensions::is_mailbox(mail) => Some(format!(
+        (Value::Mail(mail), _) if !super::extensions::is_mailbox(mail) => Some(format!(
             "{mail:?} is no mailbox that a constraint can be applied to"
+        )),
+        // RFC 5280 §4.2.1.10: no authority, or an address instead of a host: refused.
+        (Value::Uri(uri), _) if uri_host(uri).is_none() => Some(format!(
+            "{uri:?} has no host name that a constraint can be applied to"
         )),
         _ => None,
     }
 }
 
+/// The host of a URI (RFC 3986 §3.2), if it is a domain name.
+fn uri_host(uri: &str) -> Option<&str> {
+    let (_, rest) = uri.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    let host = match host.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|octet| octet.is_ascii_digit()) => host,
+        _ => host,
+    };
+    let plain = |octet: u8| octet.is_ascii_alphanumeric() || b"-._".contains(&octet);
+    let numeric = |label: &str| label.bytes().all(|octet| octet.is_ascii_digit());
+    let is_name = super::extensions::is_host(host)
+        && host.bytes().all(plain)
+        && !host.rsplit('.').next().is_some_and(numeric);
+    is_name.then_some(host)
+}
+
 fn words(value: &Value<'_>) -> String {
     match value {
-        Value::Mail(text) | Value::Dns(text) | Value::Other(text) => format!("{text:?}"),
+        Value::Mail(text) | Value::Dns(text) | Value::Uri(text) | Value::Other(text) => {
+            format!("{text:?}")
+        }
         Value::Directory(_) => "its directory name".to_owned(),
+        Value::Ip(octets) => match <[u8; 4]>::try_from(*octets) {
+            Ok(octets) => std::net::Ipv4Addr::from(octets).to_string(),
+            Err(_) => <[u8; 16]>::try_from(*octets).map_or_else(
+                |_| IP.to_owned(),
+                |v6| std::net::Ipv6Addr::from(v6).to_string(),
+            ),
+        },
     }
 }
 
@@ -140,8 +194,29 @@ fn is_within(value: &Value<'_>, base: &Base) -> bool {
         (Value::Mail(mail), Base::Mail(base)) => is_mail_within(mail, base),
         (Value::Dns(dns), Base::Dns(base)) => is_host_within(without_wildcard(dns), base),
         (Value::Directory(name), Base::Directory(base)) => name.is_within(base),
+        (Value::Uri(uri), Base::Uri(base)) => uri_host(uri).is_some_and(|host| {
+            if base.starts_with('.') {
+                is_host_within(host, base)
+            } else {
+                host.eq_ignore_ascii_case(base)
+            }
+        }),
+        (Value::Ip(address), Base::Ip(range)) => is_ip_within(address, range),
         _ => false,
     }
+}
+
+/// RFC 5280 §4.2.1.10: an address and a mask, both of the family's length.
+fn is_ip_within(address: &[u8], range: &[u8]) -> bool {
+    let Some((base, mask)) = range.split_at_checked(address.len()) else {
+        return false;
+    };
+    mask.len() == address.len()
+        && address
+            .iter()
+            .zip(base)
+            .zip(mask)
+            .all(|((a, b), m)| a & m == b & m)
 }
 
 /// Whether some meaning of the name lies in the subtree: a wildcard stands for every name below its stem.
@@ -151,6 +226,10 @@ fn may_meet(value: &Value<'_>, base: &Base) -> bool {
             let stem = without_wildcard(dns);
             let base = base.strip_prefix('.').unwrap_or(base);
             stem.contains('*') || is_host_within(stem, base) || is_host_within(base, stem)
+        }
+        // A leading dot has no meaning of its own here; an exclusion is read the wide way.
+        (Value::Dns(dns), Base::Dns(base)) => {
+            is_host_within(dns, base.strip_prefix('.').unwrap_or(base))
         }
         _ => is_within(value, base),
     }
@@ -202,8 +281,8 @@ mod tests {
         AltNames {
             mail: own(mail),
             dns: own(dns),
-            directory: Vec::new(),
             other: own(other),
+            ..AltNames::default()
         }
     }
 
@@ -290,6 +369,51 @@ mod tests {
             &addresses,
             &names(&[], &["d.example"], &["iPAddress"])
         ));
+    }
+
+    #[test]
+    fn uris_are_constrained_by_host_and_addresses_by_range() {
+        for (base, uri, inside) in [
+            ("h.example", "http://H.example:80/x?y", true),
+            ("h.example", "http://user@h.example", true),
+            ("h.example", "http://a.h.example/", false),
+            (".h.example", "ldap://a.h.example/", true),
+            (".h.example", "http://h.example/", false),
+            ("h.example", "http://h.example@evil.example/", false),
+            ("h.example", "http://10.0.0.1/", false),
+            ("h.example", "urn:x", false),
+        ] {
+            let only = Constraints {
+                permitted: vec![Base::Uri(base.into())],
+                excluded: vec![],
+            };
+            let alt = AltNames {
+                uri: vec![uri.to_owned()],
+                ..AltNames::default()
+            };
+            assert_eq!(allowed(&only, &alt), inside, "{uri} in {base}");
+        }
+        let range = vec![10, 1, 0, 0, 255, 255, 0, 0];
+        for (ip, permitted) in [
+            (vec![10, 1, 2, 3], true),
+            (vec![10, 2, 2, 3], false),
+            (vec![0; 16], false),
+        ] {
+            let alt = AltNames {
+                ip: vec![ip.clone()],
+                ..AltNames::default()
+            };
+            let within = Constraints {
+                permitted: vec![Base::Ip(range.clone())],
+                excluded: vec![],
+            };
+            let outside = Constraints {
+                permitted: vec![],
+                excluded: vec![Base::Ip(range.clone())],
+            };
+            assert_eq!(allowed(&within, &alt), permitted, "{ip:?}");
+            assert_eq!(allowed(&outside, &alt), !permitted, "{ip:?}");
+        }
     }
 
     #[test]

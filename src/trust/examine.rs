@@ -1,5 +1,5 @@
 //! The question of [`super::judge`] for a tool: does one of these signers lead to an anchor?
-//! In: signers, a bag, anchors, a time. Out: which signer, and its path; never a [`super::Grant`].
+//! In: signers, a bag, anchors, rules, a time. Out: which signer, and its path; never a [`super::Grant`].
 
 use std::sync::Arc;
 
@@ -7,8 +7,10 @@ use crate::envelope::Address;
 use crate::journal::Reason;
 use crate::world::Timestamp;
 
-use super::judge::{Paths, note};
-use super::{AnchorSet, Certificate, Distrust, DomainTrust, Path, PathPurpose, Profile};
+use super::judge::{Facts, Paths, note};
+use super::{
+    AnchorSet, Anchors, Certificate, Distrust, DomainTrust, Evidence, Path, Profile, Rules,
+};
 
 /// Whom the signer must belong to.
 #[derive(Clone, Copy, Debug)]
@@ -28,9 +30,17 @@ pub fn examine<'c>(
     bag: &[Arc<Certificate>],
     bound_to: BoundTo<'_>,
     anchors: &Arc<AnchorSet>,
+    rules: Rules,
     now: Timestamp,
 ) -> Result<(&'c Arc<Certificate>, Path), Distrust> {
-    let mut paths = Paths::new(bag, PathPurpose::Sign, now);
+    // Nobody's domain is asked for, and no status: the anchors were given, and the rules ask for no CRL.
+    let (domains, evidence) = (Anchors::default(), Evidence::default());
+    let facts = Facts {
+        anchors: &domains,
+        evidence: &evidence,
+        now,
+    };
+    let mut paths = Paths::new(bag, rules, facts);
     match bound_to {
         BoundTo::Address(address, profile) => {
             let trust = DomainTrust {

@@ -19,6 +19,7 @@ use x509_cert::ext::pkix::{
 use super::KeyUsage;
 use super::constraints::{Base, Constraints};
 use super::name::Name;
+use super::points::{self, Point};
 use super::tlv::{self, Element, tag};
 
 /// Names of a subjectAltName by form.
@@ -27,8 +28,11 @@ pub(super) struct AltNames {
     pub mail: Vec<String>,
     pub dns: Vec<String>,
     pub directory: Vec<Name>,
-    /// Forms that are not compared: `uniformResourceIdentifier`, `iPAddress`, `registeredID`,
-    /// `ediPartyName`, `otherName OID`.
+    pub uri: Vec<String>,
+    /// 4 or 16 octets.
+    pub ip: Vec<Vec<u8>>,
+    /// Forms that are not compared: `registeredID`, `ediPartyName`, `otherName OID`, and an `iPAddress` of
+    /// another length.
     pub other: Vec<String>,
 }
 
@@ -41,6 +45,8 @@ pub(super) struct Extensions {
     pub subject_key_id: Option<Vec<u8>>,
     pub authority_key_id: Option<Vec<u8>>,
     pub alt_names: AltNames,
+    /// Whether subjectAltName is critical; None if it is absent.
+    pub alt_names_critical: Option<bool>,
     pub name_constraints: Option<Constraints>,
     /// certificatePolicies; None if the extension is absent.
     pub policies: Option<Vec<ObjectIdentifier>>,
@@ -49,7 +55,11 @@ pub(super) struct Extensions {
     pub require_explicit_policy: Option<u32>,
     pub inhibit_policy_mapping: Option<u32>,
     pub inhibit_any_policy: Option<u32>,
+    /// cRLDistributionPoints; None if the extension is absent.
+    pub points: Option<Vec<Point>>,
     pub defects: Vec<String>,
+    /// What RFC 5280 forbids and the field writes all the same: refused under `Standard::Rfc5280` alone.
+    pub lapses: Vec<String>,
 }
 
 /// A value that is known but wrong, in words.
@@ -87,23 +97,85 @@ impl Extensions {
     }
 
     fn take(&mut self, oid: &str, critical: bool, value: &[u8]) -> Result<(), Defect> {
+        self.check_critical(oid, critical);
         match oid {
             "2.5.29.14" => {
                 let id: SubjectKeyIdentifier = decode("subjectKeyIdentifier", value)?;
                 self.subject_key_id = Some(id.0.as_bytes().to_vec());
             }
-            "2.5.29.15" => self.key_usage = Some(key_usage(value)?),
-            "2.5.29.17" => self.alt_names = alt_names(value)?,
+            "2.5.29.15" => {
+                let usage = key_usage(value)?;
+                // RFC 5280 §4.2.1.3: at least one bit.
+                self.lapse(usage == KeyUsage::default(), "keyUsage without any bit");
+                self.key_usage = Some(usage);
+            }
+            "2.5.29.17" => self.take_alt_names(critical, value)?,
             "2.5.29.19" => self.basic_constraints = Some(basic_constraints(value)?),
-            "2.5.29.30" => self.name_constraints = Some(name_constraints(value)?),
+            "2.5.29.30" => {
+                let constraints = name_constraints(value, &mut self.lapses)?;
+                self.name_constraints = Some(constraints);
+            }
+            "2.5.29.31" => self.take_points(value)?,
             "2.5.29.35" => {
                 let id: AuthorityKeyIdentifier = decode("authorityKeyIdentifier", value)?;
+                // RFC 5280 §4.2.1.1: both or neither.
+                let halves =
+                    id.authority_cert_issuer.is_some() != id.authority_cert_serial_number.is_some();
+                self.lapse(halves, "authorityKeyIdentifier with half an issuer");
                 self.authority_key_id = id.key_identifier.map(|id| id.as_bytes().to_vec());
             }
             "2.5.29.37" => self.extended_key_usage = Some(extended_key_usage(value)?),
             "2.5.29.32" | "2.5.29.33" | "2.5.29.36" | "2.5.29.54" => self.policy(oid, value)?,
             _ => merely_known(oid, critical, value)?,
         }
+        Ok(())
+    }
+
+    fn lapse(&mut self, found: bool, what: &str) {
+        if found {
+            self.lapses.push(what.to_owned());
+        }
+    }
+
+    /// Those that RFC 5280 §4.2.1 and §4.2.2 want one way or the other: a restriction that other readers may
+    /// pass over restricts nothing, and a critical extension asks for what is not done here.
+    fn check_critical(&mut self, oid: &str, critical: bool) {
+        let (name, wanted) = match oid {
+            "2.5.29.30" => ("nameConstraints", true),
+            "2.5.29.36" => ("policyConstraints", true),
+            "2.5.29.54" => ("inhibitAnyPolicy", true),
+            "2.5.29.14" => ("subjectKeyIdentifier", false),
+            "2.5.29.35" => ("authorityKeyIdentifier", false),
+            "2.5.29.46" => ("freshestCRL", false),
+            "1.3.6.1.5.5.7.1.1" => ("authorityInfoAccess", false),
+            "1.3.6.1.5.5.7.1.11" => ("subjectInfoAccess", false),
+            _ => return,
+        };
+        let what = if wanted {
+            "is not critical"
+        } else {
+            "is critical"
+        };
+        self.lapse(critical != wanted, &format!("{name} {what}"));
+    }
+
+    fn take_alt_names(&mut self, critical: bool, value: &[u8]) -> Result<(), Defect> {
+        self.alt_names = alt_names(value)?;
+        let short = |form: &String| form == "iPAddress";
+        let odd = self.alt_names.other.iter().any(short);
+        self.lapse(odd, "an iPAddress that has neither 4 nor 16 octets");
+        self.alt_names_critical = Some(critical);
+        Ok(())
+    }
+
+    fn take_points(&mut self, value: &[u8]) -> Result<(), Defect> {
+        decode::<CrlDistributionPoints>("cRLDistributionPoints", value)?;
+        let read = points::read_points(value);
+        self.lapse(
+            read.is_none(),
+            "cRLDistributionPoints has a point without name",
+        );
+        self.points = Some(read.unwrap_or_default());
         Ok(())
     }
 
@@ -121,6 +193,10 @@ impl Extensions {
             }
             "2.5.29.36" => {
                 let found: PolicyConstraints = decode("policyConstraints", value)?;
+                // RFC 5280 §4.2.1.11: never an empty sequence.
+                let (explicit, mapping) =
+                    (found.require_explicit_policy, found.inhibit_policy_mapping);
+                self.lapse(explicit.or(mapping).is_none(), "policyConstraints is empty");
                 self.require_explicit_policy = found.require_explicit_policy;
                 self.inhibit_policy_mapping = found.inhibit_policy_mapping;
             }
@@ -137,7 +213,6 @@ impl Extensions {
 fn merely_known(oid: &str, critical: bool, value: &[u8]) -> Result<(), Defect> {
     match oid {
         "2.5.29.18" => decode::<IssuerAltName>("issuerAltName", value).map(drop),
-        "2.5.29.31" => decode::<CrlDistributionPoints>("cRLDistributionPoints", value).map(drop),
         "2.5.29.46" => decode::<CrlDistributionPoints>("freshestCRL", value).map(drop),
         "1.3.6.1.5.5.7.1.1" => {
             decode::<AuthorityInfoAccessSyntax>("authorityInfoAccess", value).map(drop)
@@ -152,8 +227,7 @@ fn merely_known(oid: &str, critical: bool, value: &[u8]) -> Result<(), Defect> {
 }
 
 /// (extnID, critical, extnValue).
-fn read_extension(extension: Element<'_>) -> Option<(&[u8], bool, &[u8])> {
-    const OCTET_STRING: u8 = 0x04;
+pub(super) fn read_extension(extension: Element<'_>) -> Option<(&[u8], bool, &[u8])> {
     if extension.tag != tag::SEQUENCE {
         return None;
     }
@@ -165,7 +239,11 @@ fn read_extension(extension: Element<'_>) -> Option<(&[u8], bool, &[u8])> {
         }
         _ => return None,
     };
-    (oid.tag == tag::OID && value.tag == OCTET_STRING).then_some((oid.value, critical, value.value))
+    (oid.tag == tag::OID && value.tag == tag::OCTET_STRING).then_some((
+        oid.value,
+        critical,
+        value.value,
+    ))
 }
 
 /// X.690 §11.1: 0x00 or 0xFF and nothing else.
@@ -278,6 +356,10 @@ fn alt_names(value: &[u8]) -> Result<AltNames, Defect> {
                 names.dns.push(dns.as_str().to_owned());
             }
             GeneralName::DirectoryName(name) => names.directory.push(directory(&name)?),
+            GeneralName::UniformResourceIdentifier(uri) => names.uri.push(uri.as_str().to_owned()),
+            GeneralName::IpAddress(ip) if matches!(ip.as_bytes().len(), 4 | 16) => {
+                names.ip.push(ip.as_bytes().to_vec());
+            }
             other => names.other.push(form(&other)),
         }
     }
@@ -307,7 +389,7 @@ pub(super) fn is_host(text: &str) -> bool {
 fn directory(name: &x509_cert::name::Name) -> Result<Name, Defect> {
     let der = der::Encode::to_der(name).ok();
     let read = der.and_then(|der| Name::parse(&der));
-    read.map(|(name, _)| name)
+    read.map(|found| found.name)
         .ok_or_else(|| "a directoryName does not decode".to_owned())
 }
 
@@ -325,13 +407,13 @@ fn form(name: &GeneralName) -> String {
     }
 }
 
-fn name_constraints(value: &[u8]) -> Result<Constraints, Defect> {
+fn name_constraints(value: &[u8], lapses: &mut Vec<String>) -> Result<Constraints, Defect> {
     let found: NameConstraints = decode("nameConstraints", value)?;
-    let bases = |subtrees: Option<Vec<GeneralSubtree>>| {
+    let mut bases = |subtrees: Option<Vec<GeneralSubtree>>| {
         subtrees
             .unwrap_or_default()
             .into_iter()
-            .map(base)
+            .map(|subtree| base(subtree, lapses))
             .collect::<Result<Vec<_>, _>>()
     };
     let constraints = Constraints {
@@ -344,7 +426,7 @@ fn name_constraints(value: &[u8]) -> Result<Constraints, Defect> {
     Ok(constraints)
 }
 
-fn base(subtree: GeneralSubtree) -> Result<Base, Defect> {
+fn base(subtree: GeneralSubtree, lapses: &mut Vec<String>) -> Result<Base, Defect> {
     // RFC 5280 §4.2.1.10: minimum is zero and maximum is absent; other values are to be refused.
     let plain = subtree.minimum == 0 && subtree.maximum.is_none();
     refuse("nameConstraints uses minimum or maximum", !plain)?;
@@ -358,10 +440,51 @@ fn base(subtree: GeneralSubtree) -> Result<Base, Defect> {
             text => odd(text),
         },
         GeneralName::DnsName(dns) => match dns.as_str() {
-            text if domain(text) && !text.contains('*') => Ok(Base::Dns(text.to_owned())),
+            text if domain(text) && !text.contains('*') => {
+                if text.starts_with('.') {
+                    // RFC 5280 §4.2.1.10 gives a leading dot a meaning for mail and URIs alone.
+                    lapses.push("nameConstraints: a dNSName with a leading dot".to_owned());
+                }
+                Ok(Base::Dns(text.to_owned()))
+            }
             text => odd(text),
         },
         GeneralName::DirectoryName(name) => directory(&name).map(Base::Directory),
-        other => Ok(Base::Other(form(&other))),
+        GeneralName::UniformResourceIdentifier(host) if is_uri_base(host.as_str()) => {
+            Ok(Base::Uri(host.as_str().to_owned()))
+        }
+        GeneralName::IpAddress(range) if is_range(range.as_bytes()) => {
+            Ok(Base::Ip(range.as_bytes().to_vec()))
+        }
+        other => {
+            let form = form(&other);
+            if form == "iPAddress" || form == "uniformResourceIdentifier" {
+                lapses.push(format!("nameConstraints: the {form} is no subtree"));
+            }
+            Ok(Base::Other(form))
+        }
     }
+}
+
+/// RFC 5280 §4.2.1.10: a host, or a domain after a leading dot.
+fn is_uri_base(text: &str) -> bool {
+    let host = text.strip_prefix('.').unwrap_or(text);
+    is_host(host) && !host.contains(['/', ':', '@', '*', '[', '%'])
+}
+
+/// RFC 5280 §4.2.1.10: an address and a mask as of RFC 4632, its ones on the left.
+fn is_range(octets: &[u8]) -> bool {
+    let (4 | 16, Some((_, mask))) = (octets.len() / 2, octets.split_at_checked(octets.len() / 2))
+    else {
+        return false;
+    };
+    let ones: u32 = mask.iter().map(|octet| octet.count_ones()).sum();
+    let mut leading = 0;
+    for octet in mask {
+        leading += octet.leading_ones();
+        if *octet != 0xff {
+            break;
+        }
+    }
+    octets.len() == mask.len() * 2 && ones == leading
 }

@@ -11,8 +11,11 @@ use crate::open::Opened;
 use crate::world::Timestamp;
 
 use super::chain::distrust;
-use super::path::{Work, build_path_within, telling};
-use super::{AnchorId, AnchorSet, Anchors, Certificate, DomainTrust, Path, PathPurpose, binds};
+use super::path::{Question, Work, build_path_within, telling};
+use super::{
+    AnchorId, AnchorSet, Anchors, Certificate, DomainTrust, Evidence, Path, PathPurpose, Rules,
+    binds,
+};
 
 /// Proof that this recipient accepts this message. Made by [`judge`] alone; comes back from a committed
 /// verdict through [`Grant::restore`]. No Clone, no Default, no Deserialize.
@@ -132,11 +135,6 @@ pub enum Need {
     Issuer(String),
 }
 
-/// What was fetched so far: revocation lists and the like. Empty for now; the type is here from the first
-/// day.
-#[derive(Debug, Default)]
-pub struct Evidence {}
-
 /// One answer per recipient.
 ///
 /// It cannot be dropped by mistake:
@@ -164,12 +162,17 @@ pub struct Judgment {
 
 /// Inbound: for each recipient that `opened` could be opened for, whether some signer bound to the sender
 /// has a path to one of the recipient's inbound anchors.
-pub fn judge(opened: &Opened, anchors: &Anchors, _evidence: &Evidence, now: Timestamp) -> Judgment {
+pub fn judge(opened: &Opened, anchors: &Anchors, evidence: &Evidence, now: Timestamp) -> Judgment {
     let case = Case::of(opened);
     let Some(sender) = opened.sender() else {
         return case.refuse_all(Reason::BadHeaders, "no From or Sender to be bound to");
     };
-    case.judge_each(sender, anchors, now, |trust| vec![&trust.inbound])
+    let facts = Facts {
+        anchors,
+        evidence,
+        now,
+    };
+    case.judge_each(sender, facts, |trust| vec![&trust.inbound])
 }
 
 /// A report: each recipient of `opened` (a local address that sent something) is granted if some signer is
@@ -179,12 +182,25 @@ pub fn judge_report(
     opened: &Opened,
     reported_on: &Address,
     anchors: &Anchors,
-    _evidence: &Evidence,
+    evidence: &Evidence,
     now: Timestamp,
 ) -> Judgment {
-    Case::of(opened).judge_each(reported_on, anchors, now, |trust| {
+    let facts = Facts {
+        anchors,
+        evidence,
+        now,
+    };
+    Case::of(opened).judge_each(reported_on, facts, |trust| {
         vec![&trust.outbound, &trust.inbound]
     })
+}
+
+/// What everybody is judged by.
+#[derive(Clone, Copy)]
+pub(super) struct Facts<'a> {
+    pub(super) anchors: &'a Anchors,
+    pub(super) evidence: &'a Evidence,
+    pub(super) now: Timestamp,
 }
 
 /// What of an opened message matters here.
@@ -230,14 +246,13 @@ impl<'a> Case<'a> {
     fn judge_each(
         &self,
         bound_to: &Address,
-        anchors: &Anchors,
-        now: Timestamp,
+        facts: Facts<'_>,
         sets: impl Fn(&DomainTrust) -> Vec<&Arc<AnchorSet>>,
     ) -> Judgment {
         let mut judgment = Judgment::default();
-        let mut paths = Paths::new(self.bag, PathPurpose::Sign, now);
+        let mut paths = Paths::new(self.bag, Rules::direct(PathPurpose::Sign), facts);
         for recipient in self.recipients {
-            let verdict = match anchors.of(recipient) {
+            let verdict = match facts.anchors.of(recipient) {
                 None => Err(foreign(recipient)),
                 Some(trust) => paths.first(&self.signers, bound_to, trust, &sets(trust)),
             };
@@ -275,19 +290,19 @@ fn foreign(address: &Address) -> Distrust {
 /// Paths of one judgment: recipients that share anchors share them, and all share one budget.
 pub(super) struct Paths<'a> {
     bag: &'a [Arc<Certificate>],
-    purpose: PathPurpose,
-    now: Timestamp,
+    rules: Rules,
+    facts: Facts<'a>,
     work: Work,
     /// (leaf, which anchor set) -> path.
     known: HashMap<([u8; 32], usize), Result<Path, Distrust>>,
 }
 
 impl<'a> Paths<'a> {
-    pub(super) fn new(bag: &'a [Arc<Certificate>], purpose: PathPurpose, now: Timestamp) -> Self {
+    pub(super) fn new(bag: &'a [Arc<Certificate>], rules: Rules, facts: Facts<'a>) -> Self {
         Self {
             bag,
-            purpose,
-            now,
+            rules,
+            facts,
             work: Work::default(),
             known: HashMap::new(),
         }
@@ -328,7 +343,7 @@ impl<'a> Paths<'a> {
     /// Content keys are wrapped for RSA alone so far; key agreement is read, not written.
     fn check_kind(&self, candidate: &Certificate) -> Result<(), Distrust> {
         let is_rsa = candidate.public_key().is_ok_and(|key| key.is_rsa());
-        if self.purpose == PathPurpose::Sign || is_rsa {
+        if self.rules.purpose == PathPurpose::Sign || is_rsa {
             return Ok(());
         }
         let what = format!(
@@ -347,7 +362,14 @@ impl<'a> Paths<'a> {
         if let Some(known) = self.known.get(&key) {
             return known.clone();
         }
-        let found = build_path_within(leaf, self.bag, set, self.purpose, self.now, &mut self.work);
+        let question = Question {
+            bag: self.bag,
+            anchors: set,
+            rules: &self.rules,
+            evidence: self.facts.evidence,
+            now: self.facts.now,
+        };
+        let found = build_path_within(leaf, &question, &mut self.work);
         self.known.insert(key, found.clone());
         found
     }
@@ -399,6 +421,15 @@ impl TrustedRecipient {
     }
 }
 
+/// Which of the sender's anchors a recipient's certificate may lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// A message: whom the sender trusts to read what it sends.
+    Outbound,
+    /// A report: whoever was trusted to send is told what became of it.
+    Either,
+}
+
 /// The outbound verdict.
 #[derive(Debug)]
 pub enum RecipientJudgment {
@@ -408,14 +439,14 @@ pub enum RecipientJudgment {
 }
 
 /// Outbound: the first certificate of `found` that is bound to `recipient`, fit for encryption, and has a
-/// path to the sender's outbound anchors (A-081, C-012, C-040). `for_report`: inbound anchors count too.
+/// path to anchors of the sender (A-081, C-012, C-040); `side` says to which.
 pub fn judge_recipient(
     recipient: &Address,
     found: &[Arc<Certificate>],
     sender: &Address,
-    for_report: bool,
+    side: Side,
     anchors: &Anchors,
-    _evidence: &Evidence,
+    evidence: &Evidence,
     now: Timestamp,
 ) -> RecipientJudgment {
     let Some(trust) = anchors.of(sender) else {
@@ -428,12 +459,16 @@ pub fn judge_recipient(
             detail,
         });
     }
-    let sets: &[_] = if for_report {
-        &[&trust.outbound, &trust.inbound]
-    } else {
-        &[&trust.outbound]
+    let sets: &[_] = match side {
+        Side::Outbound => &[&trust.outbound],
+        Side::Either => &[&trust.outbound, &trust.inbound],
     };
-    let mut paths = Paths::new(found, PathPurpose::Encrypt, now);
+    let facts = Facts {
+        anchors,
+        evidence,
+        now,
+    };
+    let mut paths = Paths::new(found, Rules::direct(PathPurpose::Encrypt), facts);
     let candidates: Vec<_> = found.iter().collect();
     match paths.first(&candidates, recipient, trust, sets) {
         Ok((certificate, path)) => RecipientJudgment::Trusted(TrustedRecipient {

@@ -8,13 +8,18 @@ mod anchors;
 mod binding;
 mod certificate;
 mod chain;
+pub mod check;
 mod constraints;
+mod crl;
 mod examine;
 mod extensions;
 mod judge;
 mod name;
 mod path;
+mod points;
 mod policy;
+mod revocation;
+mod rules;
 mod sql;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -25,10 +30,15 @@ pub use anchors::{AnchorId, AnchorSet, Anchors, Direction, DomainTrust, Profile}
 pub use binding::{Binding, binding, binds, names_sender};
 pub use certificate::{Certificate, CertificateError, KeyUsage};
 pub use chain::{check_usable_for_opening, check_usable_for_signing};
+pub use crl::{Crl, CrlError, Evidence};
 pub use examine::{BoundTo, examine};
 pub use judge::{
-    Distrust, Evidence, Grant, GrantRow, Judgment, Need, RecipientJudgment, TrustedRecipient,
-    judge, judge_recipient, judge_report,
+    Distrust, Grant, GrantRow, Judgment, Need, RecipientJudgment, Side, TrustedRecipient, judge,
+    judge_recipient, judge_report,
 };
-pub use path::{Path, PathPurpose, Work, build_path, build_path_within};
+pub use path::{Failure, Path, Question, Work, build_path, build_path_within, find_path};
+pub use rules::{
+    ExtendedUsage, PathPurpose, PolicyRules, RevocationMode, RevocationScope, Rules, Standard,
+    Switch,
+};
 pub use sql::grant_row;

@@ -1,6 +1,6 @@
 //! Building and validating a path from a certificate to an anchor (RFC 5280 §6; A-083).
-//! In: a leaf, the certificates that came along, anchors, a time. Out: a [`Path`], or the most telling
-//! reason why there is none.
+//! In: a leaf and a [`Question`]: the certificates that came along, anchors, rules, evidence, a time. Out: a
+//! [`Path`], or the most telling reason why there is none, with the path that it was found on.
 //!
 //! The search goes down before it goes up: from the anchors it checks the signature of every edge that could
 //! matter, once, and only below issuers that are fit; then it climbs from the leaf over checked edges, with
@@ -17,15 +17,19 @@ use crate::limits::{
 use crate::world::Timestamp;
 
 use super::chain::{check_chain, check_issuer, check_leaf, check_signature_kind, distrust, over};
-use super::{AnchorId, AnchorSet, Certificate, Distrust};
+use super::revocation;
+use super::rules::Rules;
+use super::{AnchorId, AnchorSet, Certificate, Distrust, Evidence};
 
-/// What the leaf is to be used for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PathPurpose {
-    /// It signed a message.
-    Sign,
-    /// We encrypt for it.
-    Encrypt,
+/// What a leaf is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// Certificates that may lie on the path; nothing about them is trusted.
+    pub bag: &'a [Arc<Certificate>],
+    pub anchors: &'a AnchorSet,
+    pub rules: &'a Rules,
+    pub evidence: &'a Evidence,
+    pub now: Timestamp,
 }
 
 /// A validated path. Made only by [`build_path`].
@@ -34,6 +38,9 @@ pub struct Path {
     anchor: AnchorId,
     /// Subjects, leaf first, anchor last.
     subjects: Vec<String>,
+    certificates: Vec<Arc<Certificate>>,
+    /// What was let pass: status that could not be learnt, under `RevocationMode::Soft`.
+    notes: Vec<String>,
 }
 
 impl Path {
@@ -44,6 +51,35 @@ impl Path {
     pub fn subjects(&self) -> &[String] {
         &self.subjects
     }
+
+    /// Leaf first, anchor last.
+    pub fn certificates(&self) -> &[Arc<Certificate>] {
+        &self.certificates
+    }
+
+    /// What was let pass.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn of(certificates: Vec<Arc<Certificate>>, anchor: &Certificate, notes: Vec<String>) -> Self {
+        Self {
+            anchor: AnchorId(anchor.fingerprint()),
+            subjects: certificates
+                .iter()
+                .map(|one| one.subject_text().to_owned())
+                .collect(),
+            certificates,
+            notes,
+        }
+    }
+}
+
+/// Why there is no path, and the path (leaf first) that came closest.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    pub why: Distrust,
+    pub path: Vec<Arc<Certificate>>,
 }
 
 /// What one judgment has cost so far, and which signatures it has checked. Shared by all its paths.
@@ -53,6 +89,8 @@ pub struct Work {
     checked: HashMap<([u8; 32], [u8; 32]), bool>,
     comparisons: usize,
     steps: usize,
+    paths: usize,
+    policies: usize,
 }
 
 impl Work {
@@ -64,6 +102,25 @@ impl Work {
     /// Names compared.
     pub fn comparisons(&self) -> usize {
         self.comparisons
+    }
+
+    /// Complete paths tried.
+    pub fn paths(&self) -> usize {
+        self.paths
+    }
+
+    /// Policy nodes made.
+    pub fn policy_nodes(&self) -> usize {
+        self.policies
+    }
+
+    /// Steps of the search.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    pub(super) fn note_policies(&mut self, made: usize) {
+        self.policies = self.policies.saturating_add(made);
     }
 
     /// Books comparisons; false if that would be too many.
@@ -86,33 +143,39 @@ impl Work {
         certificate: &Certificate,
         issuer: &Certificate,
     ) -> Result<bool, Distrust> {
-        let pair = (certificate.fingerprint(), issuer.key_id);
+        self.check_once(certificate.fingerprint(), issuer, || {
+            certificate.is_signed_by(issuer)
+        })
+    }
+
+    /// Whether `right` says so of the octets with this fingerprint and the issuer's key; asked once.
+    pub(super) fn check_once(
+        &mut self,
+        fingerprint: [u8; 32],
+        issuer: &Certificate,
+        right: impl FnOnce() -> bool,
+    ) -> Result<bool, Distrust> {
+        let pair = (fingerprint, issuer.key_id);
         if let Some(known) = self.checked.get(&pair) {
             return Ok(*known);
         }
         if self.checked.len() >= SIGNATURE_CHECKS_MAX {
             return Err(over("signature checks", SIGNATURE_CHECKS_MAX));
         }
-        let right = certificate.is_signed_by(issuer);
+        let right = right();
         self.checked.insert(pair, right);
         Ok(right)
     }
 }
 
-/// Finds a valid path from `leaf` through `bag` to an anchor. Tries all candidate paths within the budgets
+/// Finds a valid path from `leaf` through the bag to an anchor. Tries all candidate paths within the budgets
 /// of `limits.rs`; each signature check is done once. On failure the most telling reason of all tried paths
 /// is given.
 ///
 /// # Errors
 /// [`Distrust`].
-pub fn build_path(
-    leaf: &Arc<Certificate>,
-    bag: &[Arc<Certificate>],
-    anchors: &AnchorSet,
-    purpose: PathPurpose,
-    now: Timestamp,
-) -> Result<Path, Distrust> {
-    build_path_within(leaf, bag, anchors, purpose, now, &mut Work::default())
+pub fn build_path(leaf: &Arc<Certificate>, question: &Question<'_>) -> Result<Path, Distrust> {
+    build_path_within(leaf, question, &mut Work::default())
 }
 
 /// As [`build_path`], within what `work` has left.
@@ -121,32 +184,56 @@ pub fn build_path(
 /// [`Distrust`].
 pub fn build_path_within(
     leaf: &Arc<Certificate>,
-    bag: &[Arc<Certificate>],
-    anchors: &AnchorSet,
-    purpose: PathPurpose,
-    now: Timestamp,
+    question: &Question<'_>,
     work: &mut Work,
 ) -> Result<Path, Distrust> {
-    check_leaf(leaf, purpose, now)?;
+    find_path(leaf, question, work).map_err(|failure| failure.why)
+}
+
+/// As [`build_path_within`], with the path that the failure was found on.
+///
+/// # Errors
+/// [`Failure`].
+pub fn find_path(
+    leaf: &Arc<Certificate>,
+    question: &Question<'_>,
+    work: &mut Work,
+) -> Result<Path, Failure> {
+    find_path_below(leaf, question, work, &mut Vec::new())
+}
+
+/// As [`find_path`]; `under_way` holds the certificates whose status is being asked for.
+pub(super) fn find_path_below(
+    leaf: &Arc<Certificate>,
+    question: &Question<'_>,
+    work: &mut Work,
+    under_way: &mut Vec<[u8; 32]>,
+) -> Result<Path, Failure> {
+    let alone = |why: Distrust| Failure {
+        why,
+        path: vec![Arc::clone(leaf)],
+    };
+    check_leaf(leaf, question.rules, question.now).map_err(alone)?;
     // a leaf among the anchors vouches for itself, but only after the checks above.
-    if anchors.contains(leaf) {
-        return Ok(Path {
-            anchor: AnchorId(leaf.fingerprint()),
-            subjects: vec![leaf.subject_text().to_owned()],
-        });
+    if question.anchors.contains(leaf) {
+        return Ok(Path::of(vec![Arc::clone(leaf)], leaf, Vec::new()));
     }
-    check_signature_kind(leaf)?;
+    check_signature_kind(leaf).map_err(alone)?;
     let mut search = Search {
-        now,
+        question: *question,
         work,
+        under_way,
         worst: None,
         paths: 0,
         nodes: Vec::new(),
     };
-    search.gather(leaf, bag, anchors);
-    search.descend(anchors);
+    search.gather(leaf);
+    search.descend();
     let found = search.climb(&mut vec![0]);
-    found.ok_or_else(|| search.worst.unwrap_or_else(|| no_path(leaf, anchors)))
+    found.ok_or_else(|| {
+        let nothing = || alone(no_path(leaf, question.anchors));
+        search.worst.unwrap_or_else(nothing)
+    })
 }
 
 fn no_path(leaf: &Certificate, anchors: &AnchorSet) -> Distrust {
@@ -165,8 +252,15 @@ fn no_path(leaf: &Certificate, anchors: &AnchorSet) -> Distrust {
 /// How much a reason tells: of several failures the one that came closest to a valid path.
 pub(super) fn telling(reason: Reason) -> u8 {
     match reason {
+        Reason::Revoked => 12,
+        // Another path may be wrong for good; this one may yet turn out right.
+        Reason::RevocationUnknown => 11,
         Reason::OutOfBudget => 9,
-        Reason::PathTooLong | Reason::NameConstraint | Reason::WrongUsage | Reason::LeafIsCa => 8,
+        Reason::CertificatePolicy
+        | Reason::PathTooLong
+        | Reason::NameConstraint
+        | Reason::WrongUsage
+        | Reason::LeafIsCa => 8,
         Reason::Expired | Reason::NotYetValid => 7,
         Reason::WeakCertificateSignature | Reason::WeakKey => 6,
         Reason::BadExtension => 5,
@@ -182,13 +276,16 @@ struct Node<'a> {
     certificate: &'a Arc<Certificate>,
     anchors: Vec<&'a Arc<Certificate>>,
     issuers: Vec<usize>,
+    /// The node that led to this one when the bag was gone through.
+    below: Option<usize>,
 }
 
 struct Search<'a, 'w> {
-    now: Timestamp,
+    question: Question<'a>,
     work: &'w mut Work,
+    under_way: &'w mut Vec<[u8; 32]>,
     /// The most telling failure so far.
-    worst: Option<Distrust>,
+    worst: Option<Failure>,
     /// Complete chains validated.
     paths: usize,
     /// The leaf first.
@@ -196,31 +293,41 @@ struct Search<'a, 'w> {
 }
 
 impl<'a> Search<'a, '_> {
-    fn note(&mut self, failure: Distrust) {
-        let known = self.worst.as_ref().map_or(0, |known| telling(known.reason));
-        if telling(failure.reason) > known {
-            self.worst = Some(failure);
+    fn note(&mut self, why: Distrust, path: Vec<Arc<Certificate>>) {
+        let known = self.worst.as_ref();
+        if telling(why.reason) > known.map_or(0, |known| telling(known.why.reason)) {
+            self.worst = Some(Failure { why, path });
         }
     }
 
+    /// The way from the leaf up to this node, as names led there.
+    fn way(&self, index: usize) -> Vec<Arc<Certificate>> {
+        let mut way = Vec::new();
+        let mut next = Some(index);
+        while let Some(index) = next {
+            way.push(Arc::clone(self.certificate(index)));
+            next = self.node(index).below;
+        }
+        way.reverse();
+        way
+    }
+
     /// Collects the certificates of the bag that names connect with the leaf.
-    fn gather(
-        &mut self,
-        leaf: &'a Arc<Certificate>,
-        bag: &'a [Arc<Certificate>],
-        anchors: &AnchorSet,
-    ) {
+    fn gather(&mut self, leaf: &'a Arc<Certificate>) {
+        let Question { bag, anchors, .. } = self.question;
         let mut seen = HashSet::from([leaf.fingerprint()]);
         self.nodes.push(Node {
             certificate: leaf,
             anchors: Vec::new(),
             issuers: Vec::new(),
+            below: None,
         });
         let mut next = 0;
         while let Some(node) = self.nodes.get(next) {
             let below = node.certificate;
             if !self.work.compare(bag.len()) {
-                return self.note(over("name comparisons", NAME_COMPARISONS_MAX));
+                let limit = over("name comparisons", NAME_COMPARISONS_MAX);
+                return self.note(limit, self.way(next));
             }
             let fits = |other: &&Arc<Certificate>| {
                 other.subject_name == below.issuer_name && !anchors.contains(other)
@@ -231,6 +338,7 @@ impl<'a> Search<'a, '_> {
                         certificate,
                         anchors: vec![],
                         issuers: vec![],
+                        below: Some(next),
                     });
                 }
             }
@@ -239,13 +347,14 @@ impl<'a> Search<'a, '_> {
     }
 
     /// Checks edges from the anchors down, each once; stops at the first limit.
-    fn descend(&mut self, anchors: &'a AnchorSet) {
-        if let Err(limit) = self.try_descend(anchors) {
-            self.note(limit);
+    fn descend(&mut self) {
+        if let Err(limit) = self.try_descend() {
+            self.note(limit, self.way(0));
         }
     }
 
-    fn try_descend(&mut self, anchors: &'a AnchorSet) -> Result<(), Distrust> {
+    fn try_descend(&mut self) -> Result<(), Distrust> {
+        let anchors = self.question.anchors;
         let mut reached = HashSet::new();
         let mut queue = VecDeque::new();
         for child in 0..self.nodes.len() {
@@ -307,7 +416,9 @@ impl<'a> Search<'a, '_> {
             Ok(()) => Ok(true),
             Err(failure) if failure.reason == Reason::OutOfBudget => Err(failure),
             Err(failure) => {
-                self.note(failure);
+                let mut path = self.way(child);
+                path.push(Arc::clone(issuer));
+                self.note(failure, path);
                 Ok(false)
             }
         }
@@ -328,11 +439,12 @@ impl<'a> Search<'a, '_> {
             return Err(distrust(Reason::BadIssuerSignature, certificate, &what));
         }
         // Of an issuer below an anchor this was checked when it was itself the child.
-        check_issuer(issuer, self.now)?;
+        let Question { rules, now, .. } = self.question;
+        check_issuer(issuer, rules, now)?;
         if is_leaf {
             Ok(())
         } else {
-            check_issuer(certificate, self.now)
+            check_issuer(certificate, rules, now)
         }
     }
 
@@ -342,7 +454,7 @@ impl<'a> Search<'a, '_> {
         for anchor in self.node(top).anchors.clone() {
             match self.validate(trail, anchor) {
                 Ok(path) => return Some(path),
-                Err(failure) => self.note(failure),
+                Err(failure) => self.note(failure.why, failure.path),
             }
         }
         for issuer in self.node(top).issuers.clone() {
@@ -356,7 +468,7 @@ impl<'a> Search<'a, '_> {
                 Err(limit) => Some(limit),
             };
             if let Some(limit) = limit {
-                self.note(limit);
+                self.note(limit, self.trail(trail));
                 return None;
             }
             trail.push(issuer);
@@ -378,26 +490,30 @@ impl<'a> Search<'a, '_> {
         })
     }
 
-    fn validate(
-        &mut self,
-        trail: &[usize],
-        anchor: &'a Arc<Certificate>,
-    ) -> Result<Path, Distrust> {
+    fn trail(&self, trail: &[usize]) -> Vec<Arc<Certificate>> {
+        let certificate = |index: &usize| Arc::clone(self.certificate(*index));
+        trail.iter().map(certificate).collect()
+    }
+
+    fn validate(&mut self, trail: &[usize], anchor: &'a Arc<Certificate>) -> Result<Path, Failure> {
+        let mut path = self.trail(trail);
+        path.push(Arc::clone(anchor));
+        match self.check_path(&path) {
+            Ok(notes) => Ok(Path::of(path, anchor, notes)),
+            Err(why) => Err(Failure { why, path }),
+        }
+    }
+
+    /// `path`: leaf first. Gives what was let pass.
+    fn check_path(&mut self, path: &[Arc<Certificate>]) -> Result<Vec<String>, Distrust> {
         self.paths += 1;
+        self.work.paths = self.work.paths.saturating_add(1);
         if self.paths > PATHS_MAX {
             return Err(over("complete paths", PATHS_MAX));
         }
-        let below = trail.iter().rev().map(|index| &**self.certificate(*index));
-        let chain: Vec<&Certificate> = std::iter::once(&**anchor).chain(below).collect();
-        check_chain(&chain, self.work)?;
-        Ok(Path {
-            anchor: AnchorId(anchor.fingerprint()),
-            subjects: chain
-                .iter()
-                .rev()
-                .map(|one| one.subject_text().to_owned())
-                .collect(),
-        })
+        let chain: Vec<&Certificate> = path.iter().rev().map(|one| &**one).collect();
+        check_chain(&chain, self.question.rules, self.work)?;
+        revocation::check(path, &self.question, self.work, self.under_way)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Certificate policies along a path (RFC 5280 §6.1, with the graph of RFC 9618 instead of a tree; G-034).
-//! In: the certificates below the anchor, in order. Out: whether an acceptable policy holds where a CA
-//! demands one. Every policy is acceptable to us (user-initial-policy-set is anyPolicy), so that only the
-//! last level of the graph matters: it is kept as a set, and its size is bounded.
+//! In: the certificates below the anchor, in order, and the policies that are asked for. Out: whether an
+//! acceptable policy holds where one is demanded. Of the graph only the last level is kept: each node knows
+//! which of the acceptable policies it descends from, so that no way back is needed. Its size is bounded.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +10,7 @@ use der::asn1::ObjectIdentifier;
 use crate::limits::POLICY_NODES_MAX;
 
 use super::Certificate;
+use super::rules::{PolicyRules, Switch};
 
 /// RFC 5280 §4.2.1.4.
 const ANY_POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.32.0");
@@ -19,44 +20,70 @@ const ANY_POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.32.0")
 pub(super) enum PolicyFault {
     /// A rule is broken, in words.
     Broken(String),
+    /// A certificate maps what must not be mapped, in words.
+    Form(String),
     /// More policies than [`POLICY_NODES_MAX`].
     OverLimit,
 }
 
-/// The valid policies of one level, each with the policies that are expected to follow it.
+/// One node of the last level.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Node {
+    /// expected_policy_set.
+    expected: BTreeSet<ObjectIdentifier>,
+    /// Which acceptable policies it descends from: those whose parent is anyPolicy (RFC 9618 §5.4).
+    roots: BTreeSet<ObjectIdentifier>,
+}
+
+/// The valid policies of one level; `any` is the node of anyPolicy.
 #[derive(Debug, Default)]
 struct Level {
     any: bool,
-    nodes: BTreeMap<ObjectIdentifier, BTreeSet<ObjectIdentifier>>,
+    nodes: BTreeMap<ObjectIdentifier, Node>,
 }
 
 /// The state variables of RFC 5280 §6.1.2.
 #[derive(Debug)]
-pub(super) struct Policies {
+pub(super) struct Policies<'r> {
     explicit: u32,
     mapping: u32,
     inhibit_any: u32,
+    rules: &'r PolicyRules,
     /// None: the valid_policy_graph is NULL.
     level: Option<Level>,
+    /// Nodes made so far, all levels.
+    made: usize,
 }
 
-impl Policies {
+impl<'r> Policies<'r> {
     /// For a path of `length` certificates below the anchor. What the anchor's certificate demands holds,
     /// too (RFC 5937 §3.2).
-    pub fn begin(length: usize, anchor: &Certificate) -> Self {
+    pub fn begin(length: usize, anchor: &Certificate, rules: &'r PolicyRules) -> Self {
         let counter = u32::try_from(length).unwrap_or(u32::MAX).saturating_add(1);
+        // RFC 5280 §6.1.2 (d) to (f).
+        let begin = |switch: Switch| match switch {
+            Switch::On => 0,
+            Switch::Off => counter,
+        };
         let any = Level {
             any: true,
             nodes: BTreeMap::new(),
         };
         let mut state = Self {
-            explicit: counter,
-            mapping: counter,
-            inhibit_any: counter,
+            explicit: begin(rules.explicit),
+            mapping: begin(rules.inhibit_mapping),
+            inhibit_any: begin(rules.inhibit_any),
+            rules,
             level: Some(any),
+            made: 1,
         };
         state.tighten(anchor);
         state
+    }
+
+    /// Nodes made so far.
+    pub fn made(&self) -> usize {
+        self.made
     }
 
     /// RFC 5280 §6.1.3 (d) to (f).
@@ -64,10 +91,13 @@ impl Policies {
         self.level = match (certificate.policies(), self.level.take()) {
             (Some(policies), Some(level)) => {
                 let any = self.inhibit_any > 0 || (!last && certificate.is_self_issued());
-                level.next(policies, any)?
+                level.next(policies, any, self.rules)?
             }
             _ => None,
         };
+        self.made = self
+            .made
+            .saturating_add(self.level.as_ref().map_or(0, |level| level.nodes.len()));
         self.demand()
     }
 
@@ -78,7 +108,7 @@ impl Policies {
             .iter()
             .any(|(from, to)| *from == ANY_POLICY || *to == ANY_POLICY)
         {
-            return Err(PolicyFault::Broken(
+            return Err(PolicyFault::Form(
                 "it maps anyPolicy (RFC 5280 §6.1.4 (a))".to_owned(),
             ));
         }
@@ -98,6 +128,15 @@ impl Policies {
         if leaf.extensions.require_explicit_policy == Some(0) {
             self.explicit = 0;
         }
+        // RFC 9618 §5.4: the user-constrained-policy-set is empty.
+        let acceptable = &self.rules.acceptable;
+        let fits = |level: &Level| {
+            acceptable.is_empty()
+                || acceptable.contains(&ANY_POLICY)
+                || level.any
+                || level.nodes.values().any(|node| !node.roots.is_empty())
+        };
+        self.level = self.level.take().filter(fits);
         self.demand()
     }
 
@@ -118,7 +157,8 @@ impl Policies {
         if self.explicit > 0 || self.level.is_some() {
             return Ok(());
         }
-        let rule = "a CA demands a certificate policy and none holds (RFC 5280 §6.1.3 (f))";
+        let rule = "a certificate policy is demanded and none that is acceptable holds \
+                    (RFC 5280 §6.1.3 (f), §6.1.5 (g))";
         Err(PolicyFault::Broken(rule.to_owned()))
     }
 
@@ -137,14 +177,16 @@ impl Policies {
         for (from, to) in mapped {
             if self.mapping == 0 {
                 level.nodes.remove(&from);
-            } else if level.any || level.nodes.contains_key(&from) {
-                level.nodes.insert(from, to);
+            } else if let Some(node) = level.nodes.get_mut(&from) {
+                node.expected = to;
+            } else if level.any {
+                self.made = self.made.saturating_add(1);
+                let roots = root(from, self.rules);
+                let expected = to;
+                level.nodes.insert(from, Node { expected, roots });
             }
         }
-        let width = level.nodes.values().map(BTreeSet::len).sum::<usize>();
-        if width > POLICY_NODES_MAX {
-            return Err(PolicyFault::OverLimit);
-        }
+        level.check_size()?;
         if level.is_empty() {
             self.level = None;
         }
@@ -152,9 +194,25 @@ impl Policies {
     }
 }
 
+/// A policy whose parent is anyPolicy descends from itself, if it is one that is asked for.
+fn root(policy: ObjectIdentifier, rules: &PolicyRules) -> BTreeSet<ObjectIdentifier> {
+    Some(policy)
+        .filter(|policy| rules.acceptable.contains(policy))
+        .into_iter()
+        .collect()
+}
+
 impl Level {
     fn is_empty(&self) -> bool {
         !self.any && self.nodes.is_empty()
+    }
+
+    fn check_size(&self) -> Result<(), PolicyFault> {
+        let width = |node: &Node| node.expected.len().max(node.roots.len());
+        if self.nodes.values().map(width).sum::<usize>() > POLICY_NODES_MAX {
+            return Err(PolicyFault::OverLimit);
+        }
+        Ok(())
     }
 
     /// RFC 5280 §6.1.3 (d): the level below, given a certificate's policies.
@@ -162,23 +220,37 @@ impl Level {
         self,
         policies: &[ObjectIdentifier],
         any_allowed: bool,
+        rules: &PolicyRules,
     ) -> Result<Option<Self>, PolicyFault> {
-        let expected: BTreeSet<ObjectIdentifier> = self.nodes.into_values().flatten().collect();
+        // What is expected, with what it would descend from.
+        let mut expected: BTreeMap<ObjectIdentifier, BTreeSet<ObjectIdentifier>> = BTreeMap::new();
+        for node in self.nodes.into_values() {
+            for policy in node.expected {
+                expected
+                    .entry(policy)
+                    .or_default()
+                    .extend(node.roots.iter().copied());
+            }
+        }
         let mut next = Self::default();
-        let mut add = |policy: ObjectIdentifier| {
-            next.nodes.insert(policy, BTreeSet::from([policy]));
+        let mut add = |policy: ObjectIdentifier, roots: BTreeSet<ObjectIdentifier>| {
+            let expected = BTreeSet::from([policy]);
+            next.nodes.insert(policy, Node { expected, roots });
         };
-        policies
-            .iter()
-            .filter(|policy| **policy != ANY_POLICY && (self.any || expected.contains(policy)))
-            .for_each(|policy| add(*policy));
+        for policy in policies.iter().filter(|policy| **policy != ANY_POLICY) {
+            match expected.remove(policy) {
+                Some(roots) => add(*policy, roots),
+                None if self.any => add(*policy, root(*policy, rules)),
+                None => {}
+            }
+        }
         if any_allowed && policies.contains(&ANY_POLICY) {
-            expected.into_iter().for_each(add);
+            expected
+                .into_iter()
+                .for_each(|(policy, roots)| add(policy, roots));
             next.any = self.any;
         }
-        if next.nodes.len() > POLICY_NODES_MAX {
-            return Err(PolicyFault::OverLimit);
-        }
+        next.check_size()?;
         Ok(Some(next).filter(|level| !level.is_empty()))
     }
 }
@@ -190,6 +262,13 @@ mod tests {
     const A: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.3.1");
     const B: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.3.2");
 
+    static ANY: PolicyRules = PolicyRules {
+        acceptable: BTreeSet::new(),
+        explicit: Switch::Off,
+        inhibit_mapping: Switch::Off,
+        inhibit_any: Switch::Off,
+    };
+
     fn top() -> Level {
         Level {
             any: true,
@@ -199,19 +278,27 @@ mod tests {
 
     #[test]
     fn a_policy_holds_only_if_every_level_names_it_or_any_policy() {
-        let first = top().next(&[A], true).expect("small").expect("not empty");
+        let first = top()
+            .next(&[A], true, &ANY)
+            .expect("small")
+            .expect("not empty");
         let both = first
-            .next(&[A, B], true)
+            .next(&[A, B], true, &ANY)
             .expect("small")
             .expect("not empty");
         assert_eq!(both.nodes.keys().collect::<Vec<_>>(), [&A]);
-        assert!(both.next(&[B], true).expect("small").is_none());
+        assert!(both.next(&[B], true, &ANY).expect("small").is_none());
         let any = top()
-            .next(&[ANY_POLICY], true)
+            .next(&[ANY_POLICY], true, &ANY)
             .expect("small")
             .expect("not empty");
-        assert!(any.next(&[B], true).expect("small").is_some());
-        assert!(top().next(&[ANY_POLICY], false).expect("small").is_none());
+        assert!(any.next(&[B], true, &ANY).expect("small").is_some());
+        assert!(
+            top()
+                .next(&[ANY_POLICY], false, &ANY)
+                .expect("small")
+                .is_none()
+        );
     }
 
     #[test]
@@ -220,12 +307,14 @@ mod tests {
             explicit: 0,
             mapping,
             inhibit_any: 1,
-            level: top().next(&[A], true).expect("small"),
+            rules: &ANY,
+            made: 0,
+            level: top().next(&[A], true, &ANY).expect("small"),
         };
         let mut mapped = at(1);
         assert_eq!(mapped.map(&[(A, B)]), Ok(()));
         let level = mapped.level.take().expect("not empty");
-        assert!(level.next(&[B], true).expect("small").is_some());
+        assert!(level.next(&[B], true, &ANY).expect("small").is_some());
         let mut inhibited = at(0);
         assert_eq!(inhibited.map(&[(A, B)]), Ok(()));
         assert!(inhibited.level.is_none());
@@ -236,6 +325,34 @@ mod tests {
     fn more_policies_than_the_limit_are_no_verdict() {
         let oid = |n: usize| ObjectIdentifier::new(&format!("1.2.3.{n}")).expect("an OID");
         let many: Vec<_> = (0..=POLICY_NODES_MAX).map(oid).collect();
-        assert_eq!(top().next(&many, true).err(), Some(PolicyFault::OverLimit));
+        assert_eq!(
+            top().next(&many, true, &ANY).err(),
+            Some(PolicyFault::OverLimit)
+        );
+    }
+
+    #[test]
+    fn what_is_mapped_descends_from_the_policy_above_and_only_that_is_asked_for() {
+        for (acceptable, fine) in [(A, true), (B, false), (ANY_POLICY, true)] {
+            let rules = PolicyRules {
+                acceptable: BTreeSet::from([acceptable]),
+                ..PolicyRules::default()
+            };
+            let level = top().next(&[A], true, &rules).expect("small");
+            let mut state = Policies {
+                explicit: 0,
+                mapping: 1,
+                inhibit_any: 1,
+                rules: &rules,
+                level,
+                made: 0,
+            };
+            state.map(&[(A, B)]).expect("small");
+            let level = state.level.take().expect("not empty");
+            let last = level.next(&[B], true, &rules).expect("small");
+            let last = last.expect("not empty");
+            let rooted = last.nodes.values().any(|node| !node.roots.is_empty());
+            assert_eq!(rooted || acceptable == ANY_POLICY, fine, "{acceptable}");
+        }
     }
 }

@@ -24,6 +24,7 @@ const DIGITAL_SIGNATURE: u8 = 0x80;
 const KEY_ENCIPHERMENT: u8 = 0x20;
 const KEY_AGREEMENT: u8 = 0x08;
 const KEY_CERT_SIGN: u8 = 0x04;
+const CRL_SIGN: u8 = 0x02;
 
 /// One element.
 pub(crate) fn el(tag: u8, value: &[u8]) -> Vec<u8> {
@@ -120,6 +121,105 @@ pub(crate) fn require_explicit_policy(skip: u8) -> Vec<u8> {
     extension("2.5.29.36", true, &el(0x30, &el(0x80, &[skip])))
 }
 
+pub(crate) fn policy_mappings(pairs: &[(&str, &str)]) -> Vec<u8> {
+    let pair = |(from, to): &(&str, &str)| el(0x30, &[oid(from), oid(to)].concat());
+    let list: Vec<u8> = pairs.iter().flat_map(pair).collect();
+    extension("2.5.29.33", true, &el(0x30, &list))
+}
+
+pub(crate) fn inhibit_any_policy(skip: u8) -> Vec<u8> {
+    extension("2.5.29.54", true, &el(0x02, &[skip]))
+}
+
+/// `[0] DistributionPointName` with one URI.
+pub(crate) fn point_name(uri: &str) -> Vec<u8> {
+    el(0xa0, &el(0xa0, &general_names(&[(6, uri)])))
+}
+
+/// cRLDistributionPoints with one point of these parts.
+pub(crate) fn distribution_point(parts: &[Vec<u8>]) -> Vec<u8> {
+    extension("2.5.29.31", false, &el(0x30, &el(0x30, &parts.concat())))
+}
+
+/// issuingDistributionPoint of these parts.
+pub(crate) fn scope(parts: &[Vec<u8>]) -> Vec<u8> {
+    extension("2.5.29.28", true, &el(0x30, &parts.concat()))
+}
+
+pub(crate) fn directory_name(text: &str) -> Vec<u8> {
+    el(0xa4, &name(text))
+}
+
+/// A CRL to make.
+#[derive(Clone)]
+pub(crate) struct MakeCrl {
+    pub this_update: Timestamp,
+    pub next_update: Option<Timestamp>,
+    /// Serial number and entry extensions.
+    pub entries: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
+    pub extensions: Vec<Vec<u8>>,
+    pub version: Option<u8>,
+}
+
+impl MakeCrl {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self {
+            this_update: NOW.minus(DAY),
+            next_update: Some(NOW.plus(DAY)),
+            entries: Vec::new(),
+            extensions: vec![extension("2.5.29.20", false, &el(0x02, &[1]))],
+            version: Some(1),
+        }
+    }
+
+    pub fn with(mut self, extension: Vec<u8>) -> Self {
+        self.extensions.push(extension);
+        self
+    }
+
+    pub fn listing(mut self, serial: &[u8], extensions: Vec<Vec<u8>>) -> Self {
+        self.entries.push((serial.to_vec(), extensions));
+        self
+    }
+
+    pub fn by(&self, issuer: &Made) -> Vec<u8> {
+        self.sign(&issuer.subject, &issuer.key)
+    }
+
+    pub fn sign(&self, issuer: &[u8], key: &PrivateKey) -> Vec<u8> {
+        let listed = |parts: &[Vec<u8>]| match parts {
+            [] => Vec::new(),
+            parts => el(0x30, &parts.concat()),
+        };
+        let entry = |(serial, extensions): &(Vec<u8>, Vec<Vec<u8>>)| {
+            let at = time(self.this_update);
+            el(0x30, &[el(0x02, serial), at, listed(extensions)].concat())
+        };
+        let entries: Vec<Vec<u8>> = self.entries.iter().map(entry).collect();
+        let extensions = match listed(&self.extensions) {
+            none if none.is_empty() => none,
+            some => el(0xa0, &some),
+        };
+        let algorithm = el(0x30, &oid(ECDSA_SHA256));
+        let tbs = [
+            self.version.map_or_else(Vec::new, |v| el(0x02, &[v])),
+            algorithm.clone(),
+            issuer.to_vec(),
+            time(self.this_update),
+            self.next_update.map_or_else(Vec::new, time),
+            listed(&entries),
+            extensions,
+        ];
+        let tbs = el(0x30, &tbs.concat());
+        let signature = key
+            .sign(DigestAlgorithm::Sha256, &sha256(&tbs))
+            .expect("signs");
+        let signature = el(0x03, &[vec![0], signature].concat());
+        el(0x30, &[tbs, algorithm, signature].concat())
+    }
+}
+
 /// What to make.
 #[derive(Clone)]
 pub(crate) struct Make {
@@ -151,6 +251,13 @@ pub(crate) fn key(kind: KeyKind) -> PrivateKey {
     make_key(kind).expect("keys can be made")
 }
 
+impl Made {
+    /// DER of its subject.
+    pub fn name(&self) -> Vec<u8> {
+        self.subject.clone()
+    }
+}
+
 impl Make {
     fn new(subject: &str, extensions: Vec<Vec<u8>>) -> Self {
         Self {
@@ -174,6 +281,22 @@ impl Make {
             subject,
             vec![basic_constraints(true, None), key_usage(KEY_CERT_SIGN)],
         )
+    }
+
+    /// A CA that signs CRLs, too.
+    pub fn crl_ca(subject: &str) -> Self {
+        let usage = key_usage(KEY_CERT_SIGN | CRL_SIGN);
+        Self::new(subject, vec![basic_constraints(true, None), usage])
+    }
+
+    /// Who signs CRLs and nothing else.
+    pub fn crl_signer(subject: &str) -> Self {
+        Self::new(subject, vec![key_usage(CRL_SIGN)])
+    }
+
+    pub fn serial(mut self, number: u8) -> Self {
+        self.serial = vec![number];
+        self
     }
 
     /// A Direct end entity with these names.

@@ -8,7 +8,9 @@ pub(super) mod tag {
     pub const INTEGER: u8 = 0x02;
     pub const BIT_STRING: u8 = 0x03;
     pub const NULL: u8 = 0x05;
+    pub const OCTET_STRING: u8 = 0x04;
     pub const OID: u8 = 0x06;
+    pub const ENUMERATED: u8 = 0x0a;
     pub const UTF8_STRING: u8 = 0x0c;
     pub const NUMERIC_STRING: u8 = 0x12;
     pub const PRINTABLE_STRING: u8 = 0x13;
@@ -84,6 +86,16 @@ pub(super) fn only(octets: &[u8], tag: u8) -> Option<Element<'_>> {
     match first(octets)? {
         (element, []) if element.tag == tag => Some(element),
         _ => None,
+    }
+}
+
+/// The contents of an INTEGER of either sign; `None` if it is not encoded shortest (X.690 §8.3.2).
+pub(super) fn integer(element: Element<'_>) -> Option<&[u8]> {
+    match element.value {
+        [] => None,
+        [0, next, ..] if *next < 0x80 => None,
+        [0xff, next, ..] if *next >= 0x80 => None,
+        value => Some(value).filter(|_| element.tag == tag::INTEGER),
     }
 }
 

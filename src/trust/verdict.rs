@@ -108,6 +108,16 @@ pub enum Verdict {
     },
 }
 
+impl Verdict {
+    /// Whose it is.
+    pub fn recipient(&self) -> &Address {
+        match self {
+            Self::Granted { next, .. } => next.grant().recipient(),
+            Self::Refused { recipient, .. } | Self::Undecided { recipient, .. } => recipient,
+        }
+    }
+}
+
 /// What T2 brought about: the work that this process holds the leases of.
 #[derive(Debug, Default)]
 pub struct Committed {
@@ -144,6 +154,10 @@ pub async fn commit(
     tx.record(Entry::message(&tenant, message, facts.event.clone()));
     let mut committed = Committed::default();
     for verdict in verdicts {
+        // A leg that has its verdict keeps it: a message that was partly undecided comes again.
+        let Some(tenant) = undecided_leg(tx, message, verdict.recipient()).await? else {
+            continue;
+        };
         match verdict {
             Verdict::Granted {
                 next,
@@ -189,15 +203,9 @@ pub async fn commit_unopenable(
     if !jobs::done(tx, lease).await? {
         return Ok(());
     }
-    tx.record(Entry::message(
-        &tenant,
-        message,
-        Event::Unopenable {
-            reason,
-            detail: detail.to_owned(),
-        },
-    ));
+    let mut tenants = vec![tenant];
     for recipient in recipients {
+        tenants.extend(undecided_leg(tx, message, recipient).await?);
         let change = Change {
             state: LegState::Refused,
             reason: Some(reason),
@@ -205,11 +213,30 @@ pub async fn commit_unopenable(
         };
         legs::set_state(tx, message, recipient, &OPENABLE, change).await?;
     }
+    tenants.sort_unstable();
+    tenants.dedup();
+    for tenant in tenants {
+        let detail = detail.to_owned();
+        let event = Event::Unopenable { reason, detail };
+        tx.record(Entry::message(&tenant, message, event));
+    }
     Ok(())
 }
 
 /// The states from which a leg can be judged.
 const OPENABLE: [LegState; 2] = [LegState::Accepted, LegState::Undecided];
+
+/// The tenant of a leg that can still be judged; None if its verdict was given, or an operator stopped it.
+async fn undecided_leg(
+    tx: &mut Tx,
+    message: TrackingId,
+    recipient: &Address,
+) -> Result<Option<String>, StoreError> {
+    let leg = legs::find(tx, message, recipient).await?;
+    Ok(leg
+        .filter(|leg| OPENABLE.contains(&leg.state))
+        .map(|leg| leg.tenant))
+}
 
 struct Granted {
     next: Next,
@@ -415,7 +442,7 @@ async fn note_grant(tx: &mut Tx, asked: bool, next: &Next) -> Result<(), StoreEr
     .execute(tx.conn())
     .await
     .named("trust::note_grant")?;
-    Ok(())
+    legs::conclude(tx, grant.message()).await
 }
 
 async fn refuse(

@@ -1,3 +1,17 @@
-//! Integration tests: one binary, a module each.
+//! Integration tests: one binary, a module each. The stories open with their promise, use the real binary and real sockets on
+//! loopback, and measure no time.
 
+mod dns;
+mod linter;
+mod partner;
+mod world;
+
+mod cli;
+mod edges;
+mod exchange;
+mod failures;
+mod foreign;
 mod mailin_faults;
+mod submission;
+mod tidy;
+mod verdicts;

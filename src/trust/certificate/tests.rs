@@ -13,7 +13,9 @@ impl Certificate {
                 .1,
         )
         .expect("reads");
-        copy.subject_name = Name::parse(&name(&format!("Other {n}"))).expect("a name").0;
+        copy.subject_name = Name::parse(&name(&format!("Other {n}")))
+            .expect("a name")
+            .name;
         copy.fingerprint = sha256(&n.to_be_bytes());
         Arc::new(copy)
     }

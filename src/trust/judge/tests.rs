@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::crypto::issue::KeyKind;
-use crate::trust::Profile;
 use crate::trust::testing::*;
+use crate::trust::{Profile, Side};
 use crate::world::World;
 
 const SENDER: &str = "ann@sender.example";
@@ -55,6 +55,15 @@ fn case<'a>(recipients: &'a [Address], signers: &[&'a Made]) -> Case<'a> {
     }
 }
 
+fn facts(anchors: &Anchors) -> Facts<'_> {
+    static EVIDENCE: std::sync::LazyLock<Evidence> = std::sync::LazyLock::new(Evidence::default);
+    Facts {
+        anchors,
+        evidence: &EVIDENCE,
+        now: NOW,
+    }
+}
+
 fn inbound(trust: &DomainTrust) -> Vec<&Arc<AnchorSet>> {
     vec![&trust.inbound]
 }
@@ -71,7 +80,7 @@ fn trust_is_decided_for_each_recipient_by_its_own_anchors() {
         address("z@else.example"),
     ];
     let case = case(&recipients, &[&leaf]);
-    let judgment = case.judge_each(&address(SENDER), &anchors, NOW, inbound);
+    let judgment = case.judge_each(&address(SENDER), facts(&anchors), inbound);
     let no_path = Some(Reason::NoPath);
     assert_eq!(
         verdicts(&judgment),
@@ -109,7 +118,7 @@ fn a_signer_must_be_bound_to_the_sender_by_any_of_its_names() {
     ] {
         let leaf = Make::leaf(names).by(&root);
         let case = case(&recipients, &[&leaf]);
-        let judgment = case.judge_each(&address(SENDER), &anchors, NOW, inbound);
+        let judgment = case.judge_each(&address(SENDER), facts(&anchors), inbound);
         let expected = (!fine).then_some(Reason::NotBound);
         assert_eq!(
             verdicts(&judgment),
@@ -134,7 +143,7 @@ fn a_bad_signer_beside_a_good_one_neither_helps_nor_harms() {
         (&[], Some(Reason::NotBound)),
     ] {
         let case = case(&recipients, signers);
-        let judgment = case.judge_each(&address(SENDER), &anchors, NOW, inbound);
+        let judgment = case.judge_each(&address(SENDER), facts(&anchors), inbound);
         assert_eq!(verdicts(&judgment), [("x@d.example".to_owned(), expected)]);
     }
 }
@@ -149,7 +158,7 @@ fn an_encryption_certificate_is_bound_rsa_and_trusted_by_the_sender() {
     let curve = Make::leaf(&[(1, "to@far.example")]).by(&root);
     let (yes, no) = (set(&[&root]), set(&[]));
     let anchors = ours(&[("out.example", &no, &yes), ("in.example", &yes, &no)]);
-    let judge = |found: &[&Made], sender: &str, for_report| {
+    let judge = |found: &[&Made], sender: &str, side| {
         let found: Vec<_> = found
             .iter()
             .map(|made| Arc::clone(&made.certificate))
@@ -159,7 +168,7 @@ fn an_encryption_certificate_is_bound_rsa_and_trusted_by_the_sender() {
             &to,
             &found,
             &sender,
-            for_report,
+            side,
             &anchors,
             &Evidence::default(),
             NOW,
@@ -171,25 +180,28 @@ fn an_encryption_certificate_is_bound_rsa_and_trusted_by_the_sender() {
     };
     let id = good.certificate.fingerprint();
     assert_eq!(
-        judge(&[&foreign, &curve, &good], "s@out.example", false),
+        judge(&[&foreign, &curve, &good], "s@out.example", Side::Outbound),
         Ok(id)
     );
     assert_eq!(
-        judge(&[&foreign, &curve], "s@out.example", false),
+        judge(&[&foreign, &curve], "s@out.example", Side::Outbound),
         Err(Reason::WeakKey)
     );
     assert_eq!(
-        judge(&[&foreign], "s@out.example", false),
+        judge(&[&foreign], "s@out.example", Side::Outbound),
         Err(Reason::NotBound)
     );
     assert_eq!(
-        judge(&[], "s@out.example", false),
+        judge(&[], "s@out.example", Side::Outbound),
         Err(Reason::NoCertificate)
     );
-    assert_eq!(judge(&[&good], "s@in.example", false), Err(Reason::NoPath));
-    assert_eq!(judge(&[&good], "s@in.example", true), Ok(id));
     assert_eq!(
-        judge(&[&good], "s@else.example", false),
+        judge(&[&good], "s@in.example", Side::Outbound),
+        Err(Reason::NoPath)
+    );
+    assert_eq!(judge(&[&good], "s@in.example", Side::Either), Ok(id));
+    assert_eq!(
+        judge(&[&good], "s@else.example", Side::Outbound),
         Err(Reason::NoPath)
     );
 }

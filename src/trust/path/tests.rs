@@ -3,6 +3,7 @@
 use super::*;
 use crate::crypto::issue::{Issued, KeyKind, Purpose, Template, issue, make_key};
 use crate::limits::CERTIFICATES_MAX;
+use crate::trust::PathPurpose;
 use crate::trust::testing::*;
 use crate::world::World;
 
@@ -20,7 +21,33 @@ fn bag(made: &[&Made]) -> Vec<Arc<Certificate>> {
 
 fn try_path(leaf: &Made, through: &[&Made], anchors: &[&Made]) -> Result<Path, Distrust> {
     let (bag, anchors) = (bag(through), set(anchors));
-    build_path(&leaf.certificate, &bag, &anchors, PathPurpose::Sign, NOW)
+    ask(
+        &leaf.certificate,
+        &bag,
+        &anchors,
+        PathPurpose::Sign,
+        NOW,
+        &mut Work::default(),
+    )
+}
+
+/// As the roads ask.
+fn ask(
+    leaf: &Arc<Certificate>,
+    bag: &[Arc<Certificate>],
+    anchors: &AnchorSet,
+    purpose: PathPurpose,
+    now: Timestamp,
+    work: &mut Work,
+) -> Result<Path, Distrust> {
+    let question = Question {
+        bag,
+        anchors,
+        rules: &Rules::direct(purpose),
+        evidence: &Evidence::default(),
+        now,
+    };
+    build_path_within(leaf, &question, work)
 }
 
 /// None: accepted.
@@ -149,7 +176,14 @@ fn keys_and_signatures_of_every_kind_are_accepted_or_refused_for_what_they_are()
         ("explicit", fixture!("explicit"), Some(Reason::WeakKey)),
         ("ed25519", fixture!("ed25519"), Some(Reason::WeakKey)),
     ] {
-        let found = build_path(&leaf, &[], &anchors, PathPurpose::Sign, NOW.plus(DAY));
+        let found = ask(
+            &leaf,
+            &[],
+            &anchors,
+            PathPurpose::Sign,
+            NOW.plus(DAY),
+            &mut Work::default(),
+        );
         assert_eq!(found.err().map(|why| why.reason), expected, "{name}");
     }
 }
@@ -314,9 +348,16 @@ fn a_copied_key_identifier_or_name_does_not_make_an_anchor() {
             .iter()
             .filter_map(|one| Certificate::parse(&one.certificate).ok())
             .collect();
-        build_path(&leaf, &bag, &anchors, PathPurpose::Sign, NOW)
-            .err()
-            .map(|why| why.reason)
+        ask(
+            &leaf,
+            &bag,
+            &anchors,
+            PathPurpose::Sign,
+            NOW,
+            &mut Work::default(),
+        )
+        .err()
+        .map(|why| why.reason)
     };
     assert_eq!(
         judge(
@@ -413,7 +454,19 @@ fn name_constraints_of_every_ca_above_hold_for_every_certificate_below() {
         (&[], &[(2, "d.example")], &[MAIL], true),
         (&[], &[(1, "d.example")], &[MAIL], false),
         (&[], &[(6, "d.example")], &[MAIL], true),
-        (&[], &[(6, "d.example")], &[MAIL, (6, "http://x")], false),
+        (
+            &[],
+            &[(6, "d.example")],
+            &[MAIL, (6, "http://e.example")],
+            true,
+        ),
+        (
+            &[],
+            &[(6, "d.example")],
+            &[MAIL, (6, "http://d.example/")],
+            false,
+        ),
+        (&[], &[(6, "d.example")], &[MAIL, (6, "urn:x")], false),
     ];
     for (row, (permitted, excluded, names, fine)) in cases.iter().enumerate() {
         let ca = Make::ca("CA")
@@ -455,7 +508,7 @@ fn where_a_ca_demands_a_policy_it_must_hold_all_the_way() {
         };
         let issuer = add(strict.clone(), &ca).by(&root);
         let under = add(Make::leaf(&[MAIL]), &leaf).by(&issuer);
-        let expected = (!fine).then_some(Reason::BadExtension);
+        let expected = (!fine).then_some(Reason::CertificatePolicy);
         assert_eq!(
             refusal(&under, &[&issuer], &[&root]),
             expected,
@@ -480,7 +533,7 @@ fn ten_thousand_anchors_cost_no_more_than_one() {
             assert_eq!(anchors.len(), usize::try_from(count).expect("fits"));
             let mut work = Work::default();
             let bag = bag(&[&ca]);
-            let found = build_path_within(
+            let found = ask(
                 &leaf.certificate,
                 &bag,
                 &anchors,
@@ -529,7 +582,7 @@ fn a_mesh_of_cross_signed_cas_stays_within_its_budget() {
         .collect();
     let run = |leaf: &Made, anchor: &Made| {
         let mut work = Work::default();
-        let found = build_path_within(
+        let found = ask(
             &leaf.certificate,
             &bag,
             &set(&[anchor]),
@@ -546,7 +599,7 @@ fn a_mesh_of_cross_signed_cas_stays_within_its_budget() {
     // No anchor, no work.
     let mut idle = Work::default();
     assert!(
-        build_path_within(
+        ask(
             &leaf.certificate,
             &bag,
             &set(&[&stranger]),
@@ -582,9 +635,16 @@ fn encryption_asks_for_another_key_usage_than_signing() {
         let leaf = Make::leaf(&[])
             .extensions(vec![key_usage(bits), san(&[MAIL])])
             .by(&root);
-        build_path(&leaf.certificate, &[], &set(&[&root]), purpose, NOW)
-            .err()
-            .map(|why| why.reason)
+        ask(
+            &leaf.certificate,
+            &[],
+            &set(&[&root]),
+            purpose,
+            NOW,
+            &mut Work::default(),
+        )
+        .err()
+        .map(|why| why.reason)
     };
     assert_eq!(try_with(0x08, PathPurpose::Encrypt), None);
     assert_eq!(

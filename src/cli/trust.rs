@@ -1,0 +1,477 @@
+//! `carepost trust check`: is this certificate trusted, for what, by which rules? Reads the named files and
+//! prints what `trust::check` answers; fetches nothing, needs no configuration.
+
+use std::io::{BufRead, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use der::asn1::ObjectIdentifier;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::admin::{Failure, exit};
+use crate::envelope::Address;
+use crate::limits::{BATCH_LINE_OCTETS_MAX, CHECKED_FILE_OCTETS_MAX};
+use crate::trust::check::{Answer, Case, File, Verdict, check};
+use crate::trust::{
+    ExtendedUsage, PathPurpose, PolicyRules, Profile, RevocationMode, RevocationScope, Rules,
+    Switch,
+};
+use crate::world::{Timestamp, World};
+
+use super::{Desk, out};
+
+#[derive(Debug, Subcommand)]
+pub enum Trust {
+    /// Judge a certificate by the files beside it: exit 0 trusted, 1 not trusted, 75 cannot tell now
+    Check(Box<Check>),
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    #[command(flatten)]
+    asked: Asked,
+    /// Read one JSON object a line with these same names (and `id`), write one answer a line; - is standard input
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        default_missing_value = "-",
+        conflicts_with = "leaf"
+    )]
+    batch: Option<PathBuf>,
+}
+
+/// The options; a line of a batch has the same names.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
+struct Asked {
+    #[arg(skip)]
+    id: Option<Value>,
+    /// The certificate, PEM or DER
+    #[arg(long, value_name = "FILE", required_unless_present = "batch")]
+    leaf: Option<PathBuf>,
+    /// Certificates that may lie on the path; nothing about them is trusted
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    #[serde(alias = "intermediates", deserialize_with = "one_or_more")]
+    intermediate: Vec<PathBuf>,
+    /// Trust anchors
+    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "batch")]
+    #[serde(alias = "anchors", deserialize_with = "one_or_more")]
+    anchor: Vec<PathBuf>,
+    /// Revocation lists
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    #[serde(alias = "crls", deserialize_with = "one_or_more")]
+    crl: Vec<PathBuf>,
+    /// When, RFC 3339 [default: now]
+    #[arg(long, value_name = "TIME")]
+    at: Option<String>,
+    /// Whom it must belong to
+    #[arg(long)]
+    address: Option<String>,
+    /// sign, encrypt or any [default: sign; any under rfc5280]
+    #[arg(long)]
+    purpose: Option<String>,
+    /// What extendedKeyUsage must allow: an OID, or any [default: emailProtection; any under rfc5280]
+    #[arg(long, value_name = "OID")]
+    eku: Option<String>,
+    /// hard, soft or off [default: hard; under rfc5280 off unless a CRL is given]
+    #[arg(long)]
+    revocation: Option<String>,
+    /// leaf or all [default: all]
+    #[arg(long, value_name = "SCOPE")]
+    #[serde(alias = "revocation_scope")]
+    revocation_scope: Option<String>,
+    /// Certificate policies that are acceptable [default: any]
+    #[arg(long, value_name = "OID", num_args = 1..)]
+    #[serde(alias = "policies", deserialize_with = "one_or_more")]
+    policy: Vec<String>,
+    /// An acceptable policy must hold
+    #[arg(long)]
+    #[serde(alias = "require_explicit_policy")]
+    require_explicit_policy: bool,
+    /// Policies are not to be mapped
+    #[arg(long)]
+    #[serde(alias = "inhibit_policy_mapping")]
+    inhibit_policy_mapping: bool,
+    /// anyPolicy is no policy
+    #[arg(long)]
+    #[serde(alias = "inhibit_any_policy")]
+    inhibit_any_policy: bool,
+    /// v1.3 or v1.2 of Direct, or rfc5280: path validation alone [default: v1.3]
+    #[arg(long)]
+    profile: Option<String>,
+}
+
+/// A list, or its only element.
+fn one_or_more<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either<T> {
+        One(T),
+        More(Vec<T>),
+        None(()),
+    }
+    Ok(match Either::deserialize(deserializer)? {
+        Either::One(one) => vec![one],
+        Either::More(more) => more,
+        Either::None(()) => Vec::new(),
+    })
+}
+
+impl Trust {
+    pub(super) fn run(self, desk: &Desk) -> Result<u8, Failure> {
+        let Self::Check(verb) = self;
+        let now = World::real().now();
+        match verb.batch {
+            Some(place) => batch(&place, now),
+            None => one(&verb.asked, desk, now),
+        }
+    }
+}
+
+fn one(asked: &Asked, desk: &Desk, now: Timestamp) -> Result<u8, Failure> {
+    let case = asked
+        .case(now)
+        .map_err(|what| Failure::new(exit::USAGE, what, "add --help to see what is possible"))?;
+    let answer = answered(&case).ok_or_else(|| {
+        Failure::new(
+            exit::SOFTWARE,
+            "carepost stopped while judging this certificate".to_owned(),
+            "report it with the files; nothing was decided",
+        )
+    })?;
+    desk.show(&json!(answer), |_| human(&answer));
+    Ok(match answer.verdict {
+        Verdict::Trusted => 0,
+        Verdict::Untrusted => exit::FAILED,
+        Verdict::Undetermined => exit::TEMPFAIL,
+    })
+}
+
+/// None: our own fault. The process must answer the next line all the same.
+fn answered(case: &Case) -> Option<Answer> {
+    catch_unwind(AssertUnwindSafe(|| check(case))).ok()
+}
+
+fn human(answer: &Answer) -> String {
+    let verdict = match answer.verdict {
+        Verdict::Trusted => "trusted",
+        Verdict::Untrusted => "not trusted",
+        Verdict::Undetermined => "cannot tell now",
+    };
+    let mut text = match answer.reason {
+        None => format!("{verdict}\n"),
+        Some(reason) => format!(
+            "{verdict}: {reason}: {}\n  {}\n  do: {}\n",
+            reason.happened(),
+            answer.detail,
+            reason.remedy()
+        ),
+    };
+    for step in &answer.path {
+        let print = step.fingerprint.get(..16).unwrap_or_default();
+        text.push_str(&format!("  {print}  {}\n", step.subject));
+    }
+    for note in &answer.notes {
+        text.push_str(&format!("  note: {note}\n"));
+    }
+    text
+}
+
+/// 0 if every line was answered, 2 if one was not understood, 70 if we failed at one.
+fn batch(place: &Path, now: Timestamp) -> Result<u8, Failure> {
+    let unread = |error: std::io::Error| {
+        Failure::new(
+            exit::USAGE,
+            format!("{}: {error}", place.display()),
+            "give a file that this user can read, or - for standard input",
+        )
+    };
+    let mut lines: Box<dyn BufRead> = if place == Path::new("-") {
+        Box::new(std::io::stdin().lock())
+    } else {
+        let file = std::fs::File::open(place).map_err(unread)?;
+        Box::new(std::io::BufReader::new(file))
+    };
+    let mut code = 0;
+    while let Some(line) = next_line(&mut lines).map_err(unread)? {
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        let (answer, ended) = line_answer(&line, now);
+        out(&format!("{answer}\n"));
+        code = code.max(ended);
+    }
+    Ok(code)
+}
+
+/// The next line, cut at the limit; what is cut makes it no JSON.
+fn next_line(lines: &mut dyn BufRead) -> std::io::Result<Option<Vec<u8>>> {
+    let mut line = Vec::new();
+    let limit = u64::try_from(BATCH_LINE_OCTETS_MAX).unwrap_or(u64::MAX);
+    if lines.take(limit).read_until(b'\n', &mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut last = line.last().copied();
+    while line.len() >= BATCH_LINE_OCTETS_MAX && last != Some(b'\n') {
+        let mut rest = Vec::new();
+        if lines.take(limit).read_until(b'\n', &mut rest)? == 0 {
+            break;
+        }
+        last = rest.last().copied();
+    }
+    Ok(Some(line))
+}
+
+fn line_answer(line: &[u8], now: Timestamp) -> (Value, u8) {
+    let not_understood = |id: Value, what: String| {
+        let answer = json!({"id": id, "verdict": null, "reason": "usage", "detail": what});
+        (answer, exit::USAGE)
+    };
+    let asked: Asked = match serde_json::from_slice(line) {
+        Ok(asked) => asked,
+        Err(error) => {
+            let id = serde_json::from_slice::<Value>(line)
+                .ok()
+                .and_then(|value| value.get("id").cloned());
+            return not_understood(id.unwrap_or_default(), error.to_string());
+        }
+    };
+    let id = asked.id.clone().unwrap_or_default();
+    let case = match asked.case(now) {
+        Ok(case) => case,
+        Err(what) => return not_understood(id, what),
+    };
+    match answered(&case) {
+        Some(answer) => {
+            let mut value = json!(answer);
+            value["id"] = id;
+            (value, 0)
+        }
+        None => (
+            json!({"id": id, "verdict": null, "reason": "internal", "detail": "our own fault"}),
+            exit::SOFTWARE,
+        ),
+    }
+}
+
+impl Asked {
+    /// The case, its files read.
+    fn case(&self, now: Timestamp) -> Result<Case, String> {
+        let leaf = self.leaf.as_deref().ok_or("leaf is missing")?;
+        let at = match &self.at {
+            None => now,
+            Some(text) => Timestamp::parse_rfc3339(text)
+                .ok_or_else(|| format!("at: {text:?} is no time of RFC 3339"))?,
+        };
+        let profile = self.profile()?;
+        let address = match &self.address {
+            None => None,
+            Some(text) => {
+                let address =
+                    Address::parse(text).map_err(|error| format!("address: {text:?}: {error}"))?;
+                Some((address, profile.unwrap_or(Profile::V1_3)))
+            }
+        };
+        let files = |paths: &[PathBuf]| paths.iter().map(|path| file(path)).collect();
+        Ok(Case {
+            leaf: file(leaf),
+            intermediates: files(&self.intermediate),
+            anchors: files(&self.anchor),
+            crls: files(&self.crl),
+            address,
+            rules: self.rules(profile)?,
+            at,
+        })
+    }
+
+    /// None: rfc5280.
+    fn profile(&self) -> Result<Option<Profile>, String> {
+        match self.profile.as_deref() {
+            None => Ok(Some(Profile::V1_3)),
+            Some("rfc5280") => Ok(None),
+            Some(word) => Profile::from_word(word)
+                .map(Some)
+                .ok_or_else(|| format!("profile: {word:?} is none of v1.3, v1.2, rfc5280")),
+        }
+    }
+
+    fn rules(&self, profile: Option<Profile>) -> Result<Rules, String> {
+        let base = match profile {
+            Some(_) => Rules::direct(PathPurpose::Sign),
+            None => Rules::rfc5280(),
+        };
+        Ok(Rules {
+            purpose: choose(
+                "purpose",
+                self.purpose.as_deref(),
+                base.purpose,
+                &[
+                    ("sign", PathPurpose::Sign),
+                    ("encrypt", PathPurpose::Encrypt),
+                    ("any", PathPurpose::Any),
+                ],
+            )?,
+            extended_usage: match self.eku.as_deref() {
+                None => base.extended_usage.clone(),
+                Some("any") => ExtendedUsage::Any,
+                Some(text) => ExtendedUsage::Only(oid("eku", text)?.to_string()),
+            },
+            policies: self.policies()?,
+            revocation: choose(
+                "revocation",
+                self.revocation.as_deref(),
+                if profile.is_none() && self.crl.is_empty() {
+                    RevocationMode::Off
+                } else {
+                    RevocationMode::Hard
+                },
+                &[
+                    ("hard", RevocationMode::Hard),
+                    ("soft", RevocationMode::Soft),
+                    ("off", RevocationMode::Off),
+                ],
+            )?,
+            revocation_scope: choose(
+                "revocation-scope",
+                self.revocation_scope.as_deref(),
+                RevocationScope::All,
+                &[
+                    ("leaf", RevocationScope::Leaf),
+                    ("all", RevocationScope::All),
+                ],
+            )?,
+            ..base
+        })
+    }
+
+    fn policies(&self) -> Result<PolicyRules, String> {
+        let acceptable = self.policy.iter().map(|text| oid("policy", text));
+        Ok(PolicyRules {
+            acceptable: acceptable.collect::<Result<_, _>>()?,
+            explicit: Switch::of(self.require_explicit_policy),
+            inhibit_mapping: Switch::of(self.inhibit_policy_mapping),
+            inhibit_any: Switch::of(self.inhibit_any_policy),
+        })
+    }
+}
+
+/// One of a few words.
+fn choose<T: Copy>(
+    name: &str,
+    word: Option<&str>,
+    default: T,
+    words: &[(&str, T)],
+) -> Result<T, String> {
+    let Some(word) = word else {
+        return Ok(default);
+    };
+    match words.iter().find(|(known, _)| *known == word) {
+        Some((_, value)) => Ok(*value),
+        None => {
+            let known: Vec<&str> = words.iter().map(|(known, _)| *known).collect();
+            Err(format!("{name}: {word:?} is none of {}", known.join(", ")))
+        }
+    }
+}
+
+fn oid(name: &str, text: &str) -> Result<ObjectIdentifier, String> {
+    ObjectIdentifier::new(text).map_err(|_| format!("{name}: {text:?} is no OID"))
+}
+
+/// A file, or why it cannot be read.
+fn file(path: &Path) -> File {
+    let read = || {
+        let mut octets = Vec::new();
+        std::fs::File::open(path)?
+            .take(CHECKED_FILE_OCTETS_MAX)
+            .read_to_end(&mut octets)?;
+        Ok(octets)
+    };
+    File {
+        name: path.display().to_string(),
+        octets: read().map_err(|error: std::io::Error| error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crypto::issue::pem_certificate;
+    use crate::trust::testing::{Make, NOW};
+
+    fn lines(folder: &Path, lines: &[Value]) -> Vec<(Value, u8)> {
+        let root = Make::ca("Root").by_itself();
+        let leaf = Make::leaf(&[(1, "ann@d.example")]).by(&root);
+        let write = |name: &str, octets: &[u8]| {
+            std::fs::write(folder.join(name), octets).expect("writes");
+        };
+        write("root.der", root.certificate.der());
+        write(
+            "leaf.pem",
+            pem_certificate(leaf.certificate.der()).as_bytes(),
+        );
+        write("junk", b"-----BEGIN CERTIFICATE-----\nAAAA");
+        let answer = |line: &Value| line_answer(line.to_string().as_bytes(), NOW);
+        lines.iter().map(answer).collect()
+    }
+
+    #[test]
+    fn each_line_of_a_batch_is_answered_with_its_id() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name).display().to_string();
+        let (leaf, root, junk, none) = (at("leaf.pem"), at("root.der"), at("junk"), at("none"));
+        let asked = [
+            json!({"id": 1, "leaf": leaf, "anchor": [root], "revocation": "off"}),
+            json!({"id": 2, "leaf": leaf, "anchor": root, "profile": "rfc5280"}),
+            json!({"id": 3, "leaf": leaf, "anchor": root}),
+            json!({"id": 4, "leaf": junk, "anchor": root, "profile": "rfc5280"}),
+            json!({"id": 5, "leaf": leaf, "anchor": [none, junk], "profile": "rfc5280"}),
+            json!({"id": 6, "leaf": leaf, "anchor": root, "profile": "rfc5280", "crl": [none]}),
+            json!({"id": 7, "leaf": leaf, "anchor": root, "profile": "rfc5280",
+                   "address": "bob@d.example"}),
+            json!({"id": 8, "leaf": leaf, "anchor": root, "porpoise": "sign"}),
+            json!({"id": 9, "leaf": leaf, "anchor": root, "at": "yesterday"}),
+        ];
+        let expected = [
+            (json!("trusted"), Value::Null, 0),
+            (json!("trusted"), Value::Null, 0),
+            (json!("undetermined"), json!("revocation-unknown"), 0),
+            (json!("untrusted"), json!("bad-certificate"), 0),
+            (json!("untrusted"), json!("no-path"), 0),
+            (json!("undetermined"), json!("revocation-unknown"), 0),
+            (json!("untrusted"), json!("not-bound"), 0),
+            (Value::Null, json!("usage"), exit::USAGE),
+            (Value::Null, json!("usage"), exit::USAGE),
+        ];
+        let answers = lines(folder.path(), &asked);
+        for (id, ((answer, code), (verdict, reason, ended))) in
+            (1..).zip(answers.iter().zip(expected))
+        {
+            assert_eq!(answer["id"], id, "{answer}");
+            assert_eq!(answer["verdict"], verdict, "{answer}");
+            assert_eq!(answer["reason"], reason, "{answer}");
+            assert_eq!(*code, ended, "{answer}");
+        }
+        assert_eq!(answers[0].0["path"][1]["subject"], "CN=Root");
+        assert_eq!(answers[0].0["budget"]["signature_checks"], 1);
+        assert_eq!(line_answer(b"{", NOW).1, exit::USAGE);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_ends_at_its_end() {
+        let mut text = vec![b'x'; BATCH_LINE_OCTETS_MAX * 2 + 7];
+        text.extend(b"\nnext\n");
+        let mut lines: &[u8] = &text;
+        let mut next = || next_line(&mut lines).expect("reads");
+        assert_eq!(next().map(|line| line.len()), Some(BATCH_LINE_OCTETS_MAX));
+        assert_eq!(next(), Some(b"next\n".to_vec()));
+        assert_eq!(next(), None);
+    }
+}

@@ -1,0 +1,333 @@
+//! Whether a certificate of a path is revoked, by the CRLs at hand (RFC 5280 §6.3).
+//! In: a path that is valid otherwise, and the [`Question`] it was found for. Out: notes on what was let pass,
+//! or the reason. Unknown is never taken for good: what follows from it is for the rules to say. Delta CRLs
+//! never count in a certificate's favour (docs/deviations.md).
+
+use std::sync::Arc;
+
+use crate::journal::Reason;
+use crate::limits::{CRL_SIGNER_DEPTH_MAX, NAME_COMPARISONS_MAX};
+
+use super::chain::{check_signer_key, distrust, over};
+use super::crl::{Crl, EntryReason};
+use super::name::Name;
+use super::path::{Question, Work, find_path_below};
+use super::points::{ALL_REASONS, Only, Point, PointName, PointNames, Scope};
+use super::rules::{RevocationMode, RevocationScope};
+use super::{AnchorSet, Certificate, Distrust};
+
+/// What is known of one certificate.
+enum Status {
+    Good,
+    Revoked(String),
+    /// Why not.
+    Unknown(String),
+}
+
+/// Asks for the status of a path's certificates, from the anchor down. `path`: leaf first, anchor last.
+pub(super) fn check(
+    path: &[Arc<Certificate>],
+    question: &Question<'_>,
+    work: &mut Work,
+    under_way: &mut Vec<[u8; 32]>,
+) -> Result<Vec<String>, Distrust> {
+    let rules = question.rules;
+    let asked = match (rules.revocation, rules.revocation_scope) {
+        (RevocationMode::Off, _) => 0,
+        (_, RevocationScope::Leaf) => 1,
+        (_, RevocationScope::All) => path.len(),
+    };
+    let mut unknown = Vec::new();
+    let below_anchor = asked.min(path.len().saturating_sub(1));
+    for index in (0..below_anchor).rev() {
+        let (Some(certificate), Some(above)) = (path.get(index), path.get(index + 1..)) else {
+            continue;
+        };
+        under_way.push(certificate.fingerprint());
+        let case = Case {
+            certificate,
+            above,
+            question,
+        };
+        let status = case.status(work, under_way);
+        under_way.pop();
+        match status? {
+            Status::Good => {}
+            Status::Revoked(what) => return Err(distrust(Reason::Revoked, certificate, &what)),
+            Status::Unknown(what) => {
+                unknown.push(distrust(Reason::RevocationUnknown, certificate, &what));
+            }
+        }
+    }
+    match unknown.first() {
+        Some(first) if rules.revocation == RevocationMode::Hard => Err(first.clone()),
+        _ => Ok(unknown.into_iter().map(|why| why.detail).collect()),
+    }
+}
+
+/// One certificate with the path above it, its issuer first.
+struct Case<'a> {
+    certificate: &'a Arc<Certificate>,
+    above: &'a [Arc<Certificate>],
+    question: &'a Question<'a>,
+}
+
+impl Case<'_> {
+    fn status(&self, work: &mut Work, under_way: &mut Vec<[u8; 32]>) -> Result<Status, Distrust> {
+        let points = points_of(self.certificate);
+        let mut tally = Tally::default();
+        for issuer in issuers(self.certificate, &points) {
+            for crl in self.question.evidence.by(&issuer) {
+                if !work.compare(points.len()) {
+                    return Err(over("name comparisons", NAME_COMPARISONS_MAX));
+                }
+                let covered = covered(self.certificate, &points, crl);
+                let entry = crl.entry(self.certificate).map(|entry| entry.reason);
+                if covered == 0 {
+                    tally.why("the CRLs at hand are not for it: scope, point or issuer differ");
+                    continue;
+                }
+                if let Err(why) = self.usable(crl, entry, work, under_way)? {
+                    tally.why(&why);
+                    continue;
+                }
+                tally.count(crl, entry, covered);
+            }
+        }
+        Ok(tally.status())
+    }
+
+    /// Whether the CRL may be believed now.
+    fn usable(
+        &self,
+        crl: &Arc<Crl>,
+        entry: Option<EntryReason>,
+        work: &mut Work,
+        under_way: &mut Vec<[u8; 32]>,
+    ) -> Result<Result<(), String>, Distrust> {
+        if !crl.defects.is_empty() {
+            return Ok(Err(format!(
+                "a CRL is unusable: {}",
+                crl.defects.join("; ")
+            )));
+        }
+        if let Err(what) = crl.signature_kind() {
+            return Ok(Err(format!("a CRL is signed with {what} (A-021)")));
+        }
+        let now = self.question.now;
+        if crl.this_update > now {
+            let from = crl.this_update.rfc3339();
+            return Ok(Err(format!("a CRL is of {from}, which is yet to come")));
+        }
+        // Who was revoked for good stays so: an old list still speaks against, never for.
+        let against = entry == Some(EntryReason::ForGood);
+        match crl.next_update {
+            _ if against => {}
+            Some(until) if until >= now => {}
+            Some(until) => {
+                let until = until.rfc3339();
+                return Ok(Err(format!("a CRL was to be replaced by {until}")));
+            }
+            None => {
+                return Ok(Err("a CRL has no nextUpdate (RFC 5280 §5.1.2.5)".to_owned()));
+            }
+        }
+        if self.is_signed_well(crl, work, under_way)? {
+            Ok(Ok(()))
+        } else {
+            let what = "a CRL has no signer who may sign it and leads to the same anchor";
+            Ok(Err(format!("{what} (RFC 5280 §6.3.3 (f), (g))")))
+        }
+    }
+
+    /// RFC 5280 §6.3.3 (f), (g): the signer's path is valid and ends in the same anchor, its keyUsage has
+    /// cRLSign, the signature is right.
+    fn is_signed_well(
+        &self,
+        crl: &Arc<Crl>,
+        work: &mut Work,
+        under_way: &mut Vec<[u8; 32]>,
+    ) -> Result<bool, Distrust> {
+        for signer in self.above {
+            if self.signed(crl, signer, work)? {
+                return Ok(true);
+            }
+        }
+        let Some(anchor) = self.above.last() else {
+            return Ok(false);
+        };
+        if under_way.len() > CRL_SIGNER_DEPTH_MAX {
+            return Ok(false);
+        }
+        let anchors = AnchorSet::new([Arc::clone(anchor)]);
+        let rules = self.question.rules.of_crl_signer();
+        let question = Question {
+            anchors: &anchors,
+            rules: &rules,
+            ..*self.question
+        };
+        for signer in self.question.bag {
+            // A list does not vouch for the one who signed it.
+            let asked_for = under_way.contains(&signer.fingerprint());
+            if asked_for || !self.signed(crl, signer, work)? {
+                continue;
+            }
+            match find_path_below(signer, &question, work, under_way) {
+                Ok(_) => return Ok(true),
+                Err(failure) if failure.why.reason == Reason::OutOfBudget => {
+                    return Err(failure.why);
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(false)
+    }
+
+    fn signed(
+        &self,
+        crl: &Arc<Crl>,
+        signer: &Certificate,
+        work: &mut Work,
+    ) -> Result<bool, Distrust> {
+        if signer.subject_name != crl.issuer
+            || signer.key_usage().is_some_and(|usage| !usage.crl_sign)
+            || check_signer_key(signer, self.question.rules).is_err()
+        {
+            return Ok(false);
+        }
+        work.check_once(crl.fingerprint(), signer, || crl.is_signed_by(signer))
+    }
+}
+
+/// What the CRLs say together.
+#[derive(Default)]
+struct Tally {
+    /// Reasons that some complete CRL covers without listing the certificate.
+    covered: u16,
+    revoked: bool,
+    held: bool,
+    delta: bool,
+    whys: Vec<String>,
+}
+
+impl Tally {
+    fn why(&mut self, what: &str) {
+        if self.whys.len() < 4 && !self.whys.iter().any(|known| known == what) {
+            self.whys.push(what.to_owned());
+        }
+    }
+
+    fn count(&mut self, crl: &Crl, entry: Option<EntryReason>, covered: u16) {
+        self.delta |= crl.is_delta;
+        match entry {
+            Some(EntryReason::ForGood) => self.revoked = true,
+            Some(EntryReason::Hold) => self.held = true,
+            Some(EntryReason::Removed) | None if crl.is_delta => {}
+            // RFC 5280 §5.3.1: removeFromCRL belongs into deltas; elsewhere it says nothing good.
+            Some(EntryReason::Removed) => self.held = true,
+            None => self.covered |= covered,
+        }
+    }
+
+    fn status(mut self) -> Status {
+        if self.revoked || (self.held && !self.delta) {
+            let how = if self.revoked { "revoked" } else { "on hold" };
+            return Status::Revoked(format!("{how} by a CRL of its issuer (RFC 5280 §6.3.3)"));
+        }
+        if self.delta {
+            return Status::Unknown("a delta CRL is at hand, and none is applied".to_owned());
+        }
+        if self.covered == ALL_REASONS {
+            return Status::Good;
+        }
+        if self.covered != 0 {
+            self.why("the CRLs at hand cover only some reasons (onlySomeReasons)");
+        }
+        if self.whys.is_empty() {
+            self.why("no CRL for it is at hand");
+        }
+        Status::Unknown(self.whys.join("; "))
+    }
+}
+
+/// The certificate's points; and the one that RFC 5280 §6.3.3 adds, for CRLs that its issuer makes for all.
+fn points_of(certificate: &Certificate) -> Vec<Point> {
+    let issuer = PointName::Directory(certificate.issuer_name.clone());
+    let implied = Point {
+        names: Some(PointNames::Full(vec![issuer])),
+        reasons: ALL_REASONS,
+        crl_issuers: None,
+    };
+    let own = certificate.extensions.points.iter().flatten().cloned();
+    own.chain([implied]).collect()
+}
+
+/// Whose CRLs may speak for the certificate.
+fn issuers(certificate: &Certificate, points: &[Point]) -> Vec<Name> {
+    let mut names = vec![certificate.issuer_name.clone()];
+    for name in points
+        .iter()
+        .filter_map(|point| point.crl_issuers.as_ref())
+        .flatten()
+    {
+        if !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
+/// For which reasons this CRL tells of this certificate (RFC 5280 §6.3.3 (b), (d)).
+fn covered(certificate: &Certificate, points: &[Point], crl: &Crl) -> u16 {
+    let fits = |point: &&Point| {
+        is_by_right_issuer(certificate, point, crl)
+            && crl.scope.as_ref().is_none_or(|scope| {
+                is_of_point(point, scope, &crl.issuer) && is_of_kind(certificate, scope)
+            })
+    };
+    let by_point = points.iter().filter(fits);
+    let reasons = by_point.fold(0, |mask, point| mask | point.reasons);
+    reasons
+        & crl
+            .scope
+            .as_ref()
+            .map_or(ALL_REASONS, |scope| scope.reasons)
+}
+
+/// RFC 5280 §6.3.3 (b) (1).
+fn is_by_right_issuer(certificate: &Certificate, point: &Point, crl: &Crl) -> bool {
+    match &point.crl_issuers {
+        None => crl.issuer == certificate.issuer_name,
+        Some(issuers) => {
+            let indirect = crl.scope.as_ref().is_some_and(|scope| scope.indirect);
+            indirect && issuers.contains(&crl.issuer)
+        }
+    }
+}
+
+/// RFC 5280 §6.3.3 (b) (2) (i).
+fn is_of_point(point: &Point, scope: &Scope, issuer: &Name) -> bool {
+    let Some(of_scope) = &scope.names else {
+        return true;
+    };
+    let of_scope = of_scope.below(issuer);
+    let of_point = match (&point.names, &point.crl_issuers) {
+        (Some(names), _) => names.below(issuer),
+        (None, Some(issuers)) => issuers.iter().cloned().map(PointName::Directory).collect(),
+        (None, None) => Vec::new(),
+    };
+    of_point.iter().any(|name| of_scope.contains(name))
+}
+
+/// RFC 5280 §6.3.3 (b) (2) (ii) to (iv).
+fn is_of_kind(certificate: &Certificate, scope: &Scope) -> bool {
+    match scope.only {
+        None => true,
+        Some(Only::Users) => !certificate.is_ca(),
+        Some(Only::Cas) => certificate.is_ca(),
+        Some(Only::Attributes) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

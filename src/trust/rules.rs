@@ -1,0 +1,150 @@
+//! What a path is judged by. In: nothing. Out: a [`Rules`] value, made once and handed to every function that
+//! judges, so that the roads and `carepost trust check` ask the same function under different rules.
+
+use std::collections::BTreeSet;
+
+use der::asn1::ObjectIdentifier;
+
+use crate::limits::RSA_BITS_MIN;
+
+/// RFC 5280 §4.2.1.12, id-kp-emailProtection.
+pub const EMAIL_PROTECTION: &str = "1.3.6.1.5.5.7.3.4";
+
+/// Whose rules hold for a certificate on its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standard {
+    /// Direct: forms as the field writes them.
+    Direct,
+    /// RFC 5280 alone, with what its §4 demands of the form of a certificate (docs/deviations.md).
+    Rfc5280,
+}
+
+/// What the leaf is to be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathPurpose {
+    /// It signed a message.
+    Sign,
+    /// We encrypt for it.
+    Encrypt,
+    /// Nothing is asked of keyUsage of the leaf. Never used by the roads.
+    Any,
+}
+
+/// What extendedKeyUsage must allow, in the leaf and in every issuer, where it is present.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExtendedUsage {
+    Any,
+    /// This one, dotted, or anyExtendedKeyUsage.
+    Only(String),
+}
+
+/// The inputs (c) to (g) of RFC 5280 §6.1.1.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PolicyRules {
+    /// user-initial-policy-set; empty is anyPolicy.
+    pub acceptable: BTreeSet<ObjectIdentifier>,
+    /// initial-explicit-policy.
+    pub explicit: Switch,
+    /// initial-policy-mapping-inhibit.
+    pub inhibit_mapping: Switch,
+    /// initial-any-policy-inhibit.
+    pub inhibit_any: Switch,
+}
+
+/// On or off, by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Switch {
+    #[default]
+    Off,
+    On,
+}
+
+impl Switch {
+    /// From a flag of a command line or of JSON.
+    pub fn of(flag: bool) -> Self {
+        if flag { Self::On } else { Self::Off }
+    }
+}
+
+/// What follows if the status of a certificate cannot be learnt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RevocationMode {
+    /// Status is not asked for. The roads, as yet.
+    #[default]
+    Off,
+    /// Revoked refuses; unknown passes, with a note.
+    Soft,
+    /// Revoked refuses; unknown is no verdict (`revocation-unknown`).
+    Hard,
+}
+
+/// Of which certificates the status is asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RevocationScope {
+    Leaf,
+    /// Every certificate below the anchor (RFC 5280 §6.1.3 (a) (3)).
+    #[default]
+    All,
+}
+
+/// All that a path is judged by, except names, anchors, evidence and time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    pub standard: Standard,
+    pub purpose: PathPurpose,
+    /// Whether a CA may stand at the leaf's place (A-018 says no).
+    pub ca_as_leaf: Switch,
+    pub extended_usage: ExtendedUsage,
+    pub policies: PolicyRules,
+    pub rsa_bits_min: u32,
+    pub revocation: RevocationMode,
+    pub revocation_scope: RevocationScope,
+}
+
+impl Rules {
+    /// Those of the roads: Direct, mail, any policy, no revocation yet.
+    pub fn direct(purpose: PathPurpose) -> Self {
+        Self {
+            standard: Standard::Direct,
+            purpose,
+            ca_as_leaf: Switch::Off,
+            extended_usage: ExtendedUsage::Only(EMAIL_PROTECTION.to_owned()),
+            policies: PolicyRules::default(),
+            rsa_bits_min: RSA_BITS_MIN,
+            revocation: RevocationMode::Off,
+            revocation_scope: RevocationScope::All,
+        }
+    }
+
+    /// Path validation alone: any use, any policy, sound algorithms.
+    pub fn rfc5280() -> Self {
+        Self {
+            standard: Standard::Rfc5280,
+            ca_as_leaf: Switch::On,
+            extended_usage: ExtendedUsage::Any,
+            ..Self::direct(PathPurpose::Any)
+        }
+    }
+
+    /// Those for the signer of plain S/MIME: path validation, and what RFC 8550 §4.4 asks of the signer:
+    /// keyUsage that allows to sign, and emailProtection where uses are named.
+    pub fn plain_mail() -> Self {
+        let mail = Self::direct(PathPurpose::Sign);
+        Self {
+            purpose: mail.purpose,
+            extended_usage: mail.extended_usage,
+            ..Self::rfc5280()
+        }
+    }
+
+    /// Those for a CRL's signer whose certificate stands beside the path: the same, of no use but that.
+    pub(super) fn of_crl_signer(&self) -> Self {
+        Self {
+            purpose: PathPurpose::Any,
+            ca_as_leaf: Switch::On,
+            extended_usage: ExtendedUsage::Any,
+            policies: PolicyRules::default(),
+            ..self.clone()
+        }
+    }
+}
