@@ -10,7 +10,7 @@ use crate::envelope::{Address, ReturnPath};
 use crate::journal::{Entry, Event, Fault, LegState, Reason};
 use crate::limits;
 use crate::notify::{self, About, Report, sql as answers};
-use crate::open::{self, Kind, Opened, OuterKind};
+use crate::open::{self, Kind, Opened, OuterKind, Signer};
 use crate::queue::legs::{self, Change};
 use crate::queue::{Lease, sql as jobs};
 use crate::route::{self, Routed};
@@ -792,11 +792,15 @@ fn profile_of(snapshot: &Snapshot, address: &Address) -> trust::Profile {
 }
 
 /// Whether the signer that was found trustworthy, and no other, is bound to this recipient of ours.
-fn speaks_for(snapshot: &Snapshot, opened: &Opened, grant: &Grant, tracked: &Address) -> bool {
-    let profile = profile_of(snapshot, grant.recipient());
-    let mut certificates = opened.signers().iter().map(|signer| &signer.certificate);
+fn speaks_for(
+    signers: &[Signer],
+    trusted: [u8; 32],
+    profile: trust::Profile,
+    tracked: &Address,
+) -> bool {
+    let mut certificates = signers.iter().map(|signer| &signer.certificate);
     certificates
-        .find(|certificate| certificate.fingerprint() == grant.signer())
+        .find(|certificate| certificate.fingerprint() == trusted)
         .is_some_and(|certificate| trust::binds(certificate, tracked, profile))
 }
 
@@ -819,7 +823,8 @@ async fn read_report(
         return Ok((Next::Settled(grant), Vec::new()));
     };
     let mut legs = answers::legs_of(&gateway.store, grant.recipient(), &original).await?;
-    legs.retain(|tracked| speaks_for(snapshot, opened, &grant, &tracked.leg.recipient));
+    let (signers, profile) = (opened.signers(), profile_of(snapshot, grant.recipient()));
+    legs.retain(|tracked| speaks_for(signers, grant.signer(), profile, &tracked.leg.recipient));
     let legs = answers::meant(legs, &report);
     let receipt = legs
         .iter()
@@ -905,4 +910,29 @@ async fn clear_dsn(
         .into_iter()
         .for_each(|lease| gateway.spawn_job(lease));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::Profile;
+    use crate::trust::testing::Make;
+
+    #[test]
+    fn a_report_speaks_for_whom_its_trusted_signer_names_and_not_for_whom_a_second_one_claims() {
+        let root = Make::ca("Root").by_itself();
+        let trusted = Make::leaf(&[(2, "attacker.example")]).by(&root);
+        let claimed = Make::leaf(&[(2, "victim.example")]).by_itself();
+        let signers = [&claimed, &trusted].map(|made| Signer {
+            certificate: Arc::clone(&made.certificate),
+        });
+        let granted = trusted.certificate.fingerprint();
+        let says = |text: &str| {
+            let tracked = Address::parse(text).expect("an address");
+            speaks_for(&signers, granted, Profile::V1_3, &tracked)
+        };
+        assert!(says("a@attacker.example"));
+        assert!(!says("dr.v@victim.example"));
+        assert!(!says("a@sub.attacker.example"));
+    }
 }

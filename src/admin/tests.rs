@@ -308,6 +308,28 @@ async fn what_a_worker_has_in_hand_is_not_cancelled() {
 }
 
 #[tokio::test]
+async fn a_verb_answers_after_the_running_gateway_has_seen_its_change() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let handle = gateway(dir.path()).await;
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (store, noted) = (handle.store.clone(), Arc::clone(&seen));
+    let handle = handle.refreshing(Arc::new(move || {
+        noted.lock().expect("not poisoned").push(store.epoch());
+        Box::pin(async { Ok(()) })
+    }));
+    let before = handle.store.epoch();
+    let add = json!({"verb": "domain-add", "name": "d.example", "profile": "v1.3"});
+    done(&handle, add.clone()).await;
+    let after = handle.store.epoch();
+    assert!(after > before);
+    assert_eq!(*seen.lock().expect("not poisoned"), [after]);
+    // What the gateway cannot see is not called done.
+    let blind = handle.refreshing(Arc::new(|| Box::pin(async { Err(StoreError::Closed) })));
+    let failure = ask(&blind, add).await.expect_err("not in force");
+    assert_eq!(failure.code, exit::TEMPFAIL);
+}
+
+#[tokio::test]
 async fn readiness_names_what_is_missing_and_the_socket_answers_line_by_line() {
     let dir = tempfile::tempdir().expect("a folder");
     let handle = gateway(dir.path()).await;

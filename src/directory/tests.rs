@@ -173,6 +173,9 @@ async fn an_account_sends_as_its_addresses_while_it_is_enabled() {
     let directory = load(&store).await.expect("loads");
     assert!(directory.may_send_as("clinic", &address("A@D.example")));
     assert!(!directory.may_send_as("clinic", &address("b@d.example")));
+    // Reports come back to what a login sends as, be there a mailbox or not.
+    assert!(directory.is_sender(&address("A@D.example")));
+    assert!(!directory.is_sender(&address("b@d.example")));
     assert_eq!(directory.tenant_of_account("clinic"), Some("default"));
     assert_eq!(directory.tenant_of_account("x"), None);
     for statement in [
@@ -225,6 +228,10 @@ async fn a_password_works_until_it_is_revoked_and_no_longer() {
         .expect("revoked");
     assert_eq!(check("clinic", &secret).await, None);
     assert_eq!(check("clinic", "chosen by hand").await, yes);
+    // Sessions that were let in before end at their next command.
+    let directory = load(&store).await.expect("read");
+    assert_eq!(directory.revocations("clinic"), Some(1));
+    assert_eq!(directory.revocations("nobody"), None);
     let again = revoke_password(&store, actor(), "clinic", "desk").await;
     assert!(matches!(again, Err(AccountError::NoSuchPassword(..))));
     sql(&store, "UPDATE account SET disabled = 1").await;

@@ -466,24 +466,25 @@ pub async fn commit_report(
         }
         Settlement::Failed { text } => {
             received(tx, tracked, kind, report_id);
-            let reason = Reason::ReportedFailed;
-            if close(
-                tx,
-                tracked,
-                Answer::Failed,
-                LegState::Failed,
-                Some(reason),
-                &text,
-            )
-            .await?
-            {
-                // Decision 11: a negative notice withdraws what is unsent.
-                jobs::withdraw_idle(tx, *message).await?;
-                return put_failure(tx, &about, reason, &text, post).await;
-            }
-            Ok(None)
+            fail(tx, tracked, &about, (Reason::ReportedFailed, &text), post).await
         }
     }
+}
+
+/// The final answer is a failure: what is unsent is withdrawn (decision 11), and the sender is told, once.
+async fn fail(
+    tx: &mut Tx,
+    tracked: &Tracked,
+    about: &About<'_>,
+    (reason, text): (Reason, &str),
+    post: &Post,
+) -> Result<Option<Lease>, StoreError> {
+    let (answer, state) = (Answer::Failed, LegState::Failed);
+    if !close(tx, tracked, answer, state, Some(reason), text).await? {
+        return Ok(None);
+    }
+    jobs::withdraw_idle(tx, about.message).await?;
+    put_failure(tx, about, reason, text, post).await
 }
 
 /// Silence became failure (B-013, B-014).
@@ -515,21 +516,7 @@ pub async fn commit_overdue(
         LegState::Queued | LegState::Held => Reason::QueueExpired,
         _ => Reason::NoProcessed,
     };
-    if !close(
-        tx,
-        tracked,
-        Answer::Failed,
-        LegState::Failed,
-        Some(reason),
-        "",
-    )
-    .await?
-    {
-        return Ok(None);
-    }
-    // Decision 11: a negative notice withdraws what is unsent.
-    jobs::withdraw_idle(tx, *message).await?;
-    put_failure(tx, &about, reason, "", post).await
+    fail(tx, tracked, &about, (reason, ""), post).await
 }
 
 async fn close(

@@ -228,3 +228,131 @@ impl Leg<'_> {
         notices::put_failure(tx, &about, reason, detail, post).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use crate::draft::Draft;
+    use crate::envelope::{MessageId, TrackingId};
+    use crate::queue::{Job, JobKind};
+    use crate::store::Store;
+    use crate::trust::testing::{events, open_store};
+
+    type LegRow = (
+        String,
+        Option<String>,
+        Option<String>,
+        Option<String>,
+        Option<i64>,
+    );
+
+    async fn scene(dir: &Path, leg: &'static str) -> (Store, Draft, Lease) {
+        let store = open_store(dir).await;
+        let body = store.bodies().of(b"x").expect("a body");
+        let address = |text| Address::parse(text).expect("an address");
+        let draft = Draft {
+            id: TrackingId::new(store.world()),
+            kind: DraftKind::Message,
+            from: address("a@d.example"),
+            to: vec![address("b@far.example")],
+            message_id: MessageId::parse("<1@d.example>").expect("an id"),
+            asked: false,
+            body,
+        };
+        let id = draft.id;
+        let put = store.write("test", move |tx| {
+            Box::pin(async move {
+                for statement in [
+                    "INSERT INTO message (id, tenant_id, direction, kind, size, received_at)
+                     VALUES ($1, 'default', 'out', 'message', 1, 0)",
+                    leg,
+                ] {
+                    sqlx::query(statement)
+                        .bind(id.to_string())
+                        .execute(tx.conn())
+                        .await?;
+                }
+                let world = tx.world().clone();
+                let life = crate::limits::PROCESSED_WAIT;
+                let mut job = Job::new("default", JobKind::Relay, id, tx.now(), life, &world);
+                job.destination = "far.example".to_owned();
+                jobs::put_leased(tx, job).await
+            })
+        });
+        let lease = put.await.expect("written");
+        (store, draft, lease)
+    }
+
+    async fn relayed(store: &Store, draft: Draft, lease: Lease) -> LegRow {
+        let id = draft.id.to_string();
+        let post = notices::Post {
+            directory: Arc::default(),
+            hostname: "mx.d.example".to_owned(),
+        };
+        let result = Result4::Relayed {
+            host: "mx.far.example".to_owned(),
+            tls: None,
+            reply: "250 ok".to_owned(),
+        };
+        let work = store.write("test", move |tx| {
+            Box::pin(async move {
+                let commit = Commit {
+                    draft: &draft,
+                    token: "t1",
+                    trail: Vec::new(),
+                    results: vec![(draft.to[0].clone(), result)],
+                    next: None,
+                };
+                super::commit(tx, lease, commit, &post).await
+            })
+        });
+        let _notices = work.await.expect("committed");
+        let select = "SELECT leg.state, leg.reason, leg.answer, leg.token, message.final_at
+                      FROM leg JOIN message ON message.id = leg.message_id WHERE message.id = $1";
+        let read = store.read("test", move |conn| {
+            Box::pin(async move { Ok(sqlx::query_as(select).bind(id).fetch_one(conn).await?) })
+        });
+        read.await.expect("read")
+    }
+
+    #[tokio::test]
+    async fn an_attempt_that_succeeds_after_the_sender_was_told_of_failure_is_recorded_late() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let leg = "INSERT INTO leg (message_id, recipient_key, recipient, tenant_id, state, reason, answer, updated_at)
+                   VALUES ($1, 'b@far.example', 'b@far.example', 'default', 'failed', 'queue-expired', 'failed', 0)";
+        let (store, draft, lease) = scene(dir.path(), leg).await;
+        let (state, reason, answer, token, _) = relayed(&store, draft, lease).await;
+        assert_eq!(
+            (state.as_str(), answer.as_deref()),
+            ("failed", Some("failed"))
+        );
+        assert_eq!(reason.as_deref(), Some("queue-expired"));
+        // A bounce of it still finds its leg.
+        assert_eq!(token.as_deref(), Some("t1"));
+        assert_eq!(events(&store).await, ["relayed", "late"]);
+    }
+
+    #[tokio::test]
+    async fn a_message_is_final_when_nothing_is_awaited_and_not_before() {
+        for (due, fin) in [("1", false), ("NULL", true)] {
+            let dir = tempfile::tempdir().expect("a folder");
+            let leg = match due {
+                "1" => "INSERT INTO leg (message_id, recipient_key, recipient, tenant_id, state, answer_due, updated_at)
+                        VALUES ($1, 'b@far.example', 'b@far.example', 'default', 'queued', 1, 0)",
+                _ => "INSERT INTO leg (message_id, recipient_key, recipient, tenant_id, state, updated_at)
+                      VALUES ($1, 'b@far.example', 'b@far.example', 'default', 'queued', 0)",
+            };
+            let (store, draft, lease) = scene(dir.path(), leg).await;
+            let (state, .., final_at) = relayed(&store, draft, lease).await;
+            assert_eq!(
+                (state.as_str(), final_at.is_some()),
+                ("relayed", fin),
+                "{due}"
+            );
+            assert_eq!(events(&store).await, ["relayed"]);
+        }
+    }
+}

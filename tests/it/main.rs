@@ -12,6 +12,7 @@ mod exchange;
 mod failures;
 mod foreign;
 mod mailin_faults;
+mod roads;
 mod submission;
 mod tidy;
 mod verdicts;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Functions that were longer than [`FUNCTION_MAX`] when the rule began, as `file::function` with their lines. None may grow;
 /// one that has become shorter than here must be listed shorter, or not at all.
 const LONG_FUNCTIONS: &[(&str, usize)] = &[
-    ("src/notify/sql.rs::commit_report", 107),
+    ("src/notify/sql.rs::commit_report", 97),
     (
         "src/open/tests.rs::nothing_around_the_signed_part_is_ever_taken_for_it",
         85,
