@@ -42,7 +42,7 @@ fn sealed(scene: &Scene) -> Vec<u8> {
 }
 
 #[test]
-fn a_message_is_opened_as_on_the_road_and_its_neighbours_are_refused() {
+fn a_message_is_opened_as_on_the_road() {
     let scene = Scene::new();
     let mail = sealed(&scene);
     let good = asked(&scene, Task::Open, &mail);
@@ -52,9 +52,14 @@ fn a_message_is_opened_as_on_the_road_and_its_neighbours_are_refused() {
     assert_eq!(answer.wrapped, Some(true));
     assert_eq!(answer.path.len(), 2);
     assert!(answer.waivers.is_empty());
+}
+
+#[test]
+fn the_envelope_and_the_key_must_fit_a_message_as_on_the_road() {
+    let scene = Scene::new();
+    let good = asked(&scene, Task::Open, &sealed(&scene));
     let from = |text| Some(ReturnPath::To(address(text)));
     let eve = "eve@direct.a.example";
-    let at = |days: i64| Timestamp::from_unix_s(scene.world.now().unix_s() + days * 86_400);
     for (what, request, expected) in [
         (
             "envelope given",
@@ -97,6 +102,18 @@ fn a_message_is_opened_as_on_the_road_and_its_neighbours_are_refused() {
             },
             refused("decrypt", Reason::NoKey),
         ),
+    ] {
+        assert_eq!(short(&verdict(&scene, &request)), expected, "{what}");
+    }
+}
+
+#[test]
+fn the_anchor_and_the_time_must_fit_a_message_as_on_the_road() {
+    let scene = Scene::new();
+    let good = asked(&scene, Task::Open, &sealed(&scene));
+    assert_eq!(short(&verdict(&scene, &good)), ACCEPTED);
+    let at = |days: i64| Timestamp::from_unix_s(scene.world.now().unix_s() + days * 86_400);
+    for (what, request, expected) in [
         (
             "no anchor",
             Request {
@@ -255,93 +272,91 @@ fn what_is_only_signed_is_verified_in_every_form() {
     let scene = Scene::new();
     let entity = wrapped(&message());
     let plain = b"octets of no kind, \xff\x00 without end".to_vec();
-    let content = scene.file("content", &plain);
-    for (what, octets, options, beside, rules) in [
+    for (what, octets, options, rules) in [
         (
             "clear-signed",
             &entity,
             &[][..],
-            false,
             Rules::Direct(Profile::V1_3),
         ),
         (
             "opaque",
             &entity,
             &["-nodetach"],
-            false,
             Rules::Direct(Profile::V1_3),
         ),
         (
             "bare",
             &entity,
             &["-nodetach", "-outform", "DER"],
-            false,
             Rules::Direct(Profile::V1_2),
         ),
         (
             "bare",
             &entity,
             &["-nodetach", "-outform", "PEM"],
-            false,
             Rules::Plain,
         ),
         (
             "octets",
             &plain,
             &["-nodetach", "-binary", "-outform", "DER"],
-            false,
-            Rules::Plain,
-        ),
-        (
-            "beside",
-            &plain,
-            &["-binary", "-outform", "DER"],
-            true,
-            Rules::Plain,
-        ),
-        (
-            "beside",
-            &plain,
-            &["-binary", "-outform", "PEM", "-md", "sha512"],
-            true,
             Rules::Plain,
         ),
     ] {
         let signed = scene.sign(octets, "alice", options);
         let good = Request {
             identity: None,
-            content: beside.then(|| content.clone()),
             rules,
             ..asked(&scene, Task::Verify, &signed)
         };
-        let answer = verdict(&scene, &good);
-        assert_eq!(short(&answer), ACCEPTED, "{what} {options:?}: {answer:?}");
-        if beside {
-            let other = scene.file("other", b"octets of no kind, changed");
-            let other = Request {
-                content: Some(other),
-                ..good.clone()
-            };
-            let answer = verdict(&scene, &other);
-            assert_eq!(answer.verdict, Outcome::Refused, "{what}: other content");
-            let without = Request {
-                content: None,
-                ..good.clone()
-            };
-            assert_eq!(verdict(&scene, &without).verdict, Outcome::Refused);
-        }
-        let untrusted = Request {
-            anchors: Arc::default(),
-            ..good
-        };
-        let answer = verdict(&scene, &untrusted);
-        assert_eq!(short(&answer), refused("trust", Reason::NoPath), "{what}");
+        is_accepted_for_its_anchor_alone(&scene, good, what);
     }
     let sealed = asked(&scene, Task::Verify, &sealed(&scene));
     assert_eq!(
         short(&verdict(&scene, &sealed)),
         refused("verify", Reason::NotSigned)
     );
+}
+
+fn is_accepted_for_its_anchor_alone(scene: &Scene, good: Request, what: &str) {
+    let answer = verdict(scene, &good);
+    assert_eq!(short(&answer), ACCEPTED, "{what}: {answer:?}");
+    let untrusted = Request {
+        anchors: Arc::default(),
+        ..good
+    };
+    let answer = verdict(scene, &untrusted);
+    assert_eq!(short(&answer), refused("trust", Reason::NoPath), "{what}");
+}
+
+#[test]
+fn a_detached_signature_is_verified_with_the_content_that_lies_beside_it() {
+    let scene = Scene::new();
+    let plain = b"octets of no kind, \xff\x00 without end".to_vec();
+    let content = scene.file("content", &plain);
+    let other = scene.file("other", b"octets of no kind, changed");
+    for options in [
+        &["-binary", "-outform", "DER"][..],
+        &["-binary", "-outform", "PEM", "-md", "sha512"],
+    ] {
+        let signed = scene.sign(&plain, "alice", options);
+        let good = Request {
+            identity: None,
+            content: Some(content.clone()),
+            rules: Rules::Plain,
+            ..asked(&scene, Task::Verify, &signed)
+        };
+        for content in [Some(other.clone()), None] {
+            let bad = Request {
+                content,
+                ..good.clone()
+            };
+            let answer = verdict(&scene, &bad);
+            assert_eq!(answer.verdict, Outcome::Refused, "{options:?}: {answer:?}");
+        }
+        is_accepted_for_its_anchor_alone(&scene, good, "beside");
+    }
 }
 
 #[test]
