@@ -35,6 +35,7 @@ pub mod cli;
 pub mod config;
 pub mod directory;
 pub mod serve;
+pub mod smime;
 
 // Underfoot.
 pub mod cms;

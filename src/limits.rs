@@ -270,3 +270,12 @@ pub const TIMELINE_MAX: i64 = 5_000;
 pub const PASSWORD_LENGTH_MIN: usize = 12;
 /// One readiness check.
 pub const HEALTH_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
+
+// ---- smime ------------------------------------------------------------------------------------
+
+/// One line of `carepost smime --batch`: paths and addresses; a hundred of the longest are 450 KB.
+pub const BATCH_LINE_MAX: u64 = 1024 * 1024;
+/// Elements that `carepost smime inspect` prints; a message with 20 certificates has some 2,000.
+pub const OUTLINE_LINES_MAX: usize = 5_000;
+/// Octets of everything but strings that `carepost smime inspect` reads.
+pub const OUTLINE_OCTETS_MAX: usize = 4 * 1024 * 1024;

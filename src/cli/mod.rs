@@ -16,6 +16,7 @@ mod init;
 mod message;
 mod queue;
 mod serve;
+mod smime;
 mod table;
 mod trust;
 
@@ -80,6 +81,9 @@ enum Verb {
     /// Work that waits
     #[command(subcommand)]
     Queue(queue::Queue),
+    /// S/MIME messages in files: open, verify, seal, inspect
+    #[command(subcommand)]
+    Smime(Box<smime::Smime>),
     /// The verdict on certificates, as a tool
     #[command(subcommand)]
     Trust(trust::Trust),
@@ -90,11 +94,11 @@ enum Verb {
 const EXIT_CODES: &[(u8, &str)] = &[
     (
         0,
-        "done; health: ready; check: nothing blocks; trust check: trusted",
+        "done; health: ready; check: nothing blocks; trust check: trusted; smime: accepted",
     ),
     (
         exit::FAILED,
-        "it failed, for the reason that was told; health: not ready; check: something blocks; trust check: not trusted",
+        "it failed, for the reason that was told; health: not ready; check: something blocks; trust check: not trusted; smime: refused",
     ),
     (exit::USAGE, "the command line was wrong"),
     (
@@ -108,7 +112,7 @@ const EXIT_CODES: &[(u8, &str)] = &[
     ),
     (
         exit::TEMPFAIL,
-        "try again later: the store is in use or full; trust check: status not to be had",
+        "try again later: the store is in use or full; trust check: status not to be had; smime: cannot tell now",
     ),
     (exit::NOPERM, "this user may not"),
     (
@@ -201,6 +205,7 @@ impl Arguments {
             Verb::Cert(verb) => verb.run(&desk).await?,
             Verb::Message(verb) => verb.run(&desk).await?,
             Verb::Queue(verb) => verb.run(&desk).await?,
+            Verb::Smime(verb) => return verb.run(&desk).await,
             Verb::Trust(verb) => return verb.run(&desk),
             Verb::ExitCodes => exit_codes(&desk),
         }

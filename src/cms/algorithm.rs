@@ -112,6 +112,11 @@ impl<'a> Algorithm<'a> {
         Ok(Self::read(&mut self.parameters.clone(), what)?.dotted())
     }
 
+    /// Its parameter, as DER.
+    pub fn parameter(&self, what: &'static str) -> Result<Vec<u8>, CmsError> {
+        Ok(self.parameters.clone().any(what)?.whole.to_vec())
+    }
+
     /// Parameters NULL or absent: both are read everywhere (RFC 5754 §2; G-012, G-014).
     fn plain(&self) -> bool {
         let mut parameters = self.parameters;

@@ -106,6 +106,14 @@ impl<R: Read> Reader<R> {
         Ok(Some(header.tag))
     }
 
+    /// The length of the element that [`Reader::peek`] found; None if it is indefinite.
+    pub fn peeked_length(&self) -> Option<u64> {
+        match self.header?.length {
+            Length::Definite(length) => Some(length),
+            Length::Indefinite => None,
+        }
+    }
+
     /// Goes into the next element, which must be constructed and have this tag.
     pub fn enter(&mut self, tag: u8, what: &'static str) -> Result<(), CmsError> {
         if tag & CONSTRUCTED == 0 || self.peek()? != Some(tag) {

@@ -8,10 +8,10 @@ use super::algorithm::{AUTH_ENVELOPED_DATA, Algorithm, DATA, ENVELOPED_DATA};
 use super::ber::Reader;
 use super::der::{
     BIT_STRING, INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, SET, Walker, constructed,
-    context, dotted,
+    context, dotted, element,
 };
 use super::{CmsError, Identifier};
-use crate::crypto::{ContentCipher, KeyTransport};
+use crate::crypto::{Agreement, ContentCipher, Kdf, KeyTransport, KeyWrap};
 use crate::limits::{ENVELOPE_HEAD_MAX, RECIPIENT_INFOS_MAX};
 
 /// GCM tag octets that are read (RFC 5084 §3.2; G-017).
@@ -28,6 +28,56 @@ pub struct KeyAgree {
     pub scheme: String,
     /// OID of the key wrap, dotted.
     pub wrap: String,
+    /// DER of the key wrap's AlgorithmIdentifier, as it was sent: the key derivation takes it in.
+    pub wrap_algorithm: Vec<u8>,
+}
+
+/// Key agreement schemes (RFC 5753 §7.1.4; SEC 1). The cofactor schemes agree on the same secret: P-256 and
+/// P-384 have cofactor 1.
+const SCHEMES: [(&str, Kdf); 10] = [
+    ("1.3.133.16.840.63.0.2", Kdf::Sha1),
+    ("1.3.132.1.11.0", Kdf::Sha224),
+    ("1.3.132.1.11.1", Kdf::Sha256),
+    ("1.3.132.1.11.2", Kdf::Sha384),
+    ("1.3.132.1.11.3", Kdf::Sha512),
+    ("1.3.133.16.840.63.0.3", Kdf::Sha1),
+    ("1.3.132.1.14.0", Kdf::Sha224),
+    ("1.3.132.1.14.1", Kdf::Sha256),
+    ("1.3.132.1.14.2", Kdf::Sha384),
+    ("1.3.132.1.14.3", Kdf::Sha512),
+];
+
+/// Key wraps (RFC 3565 §2.3.2).
+const WRAPS: [(&str, KeyWrap); 3] = [
+    ("2.16.840.1.101.3.4.1.5", KeyWrap::Aes128),
+    ("2.16.840.1.101.3.4.1.25", KeyWrap::Aes192),
+    ("2.16.840.1.101.3.4.1.45", KeyWrap::Aes256),
+];
+
+impl KeyAgree {
+    /// As [`crate::crypto`] takes it; None if scheme or key wrap is not read.
+    pub fn agreement(&self) -> Option<Agreement> {
+        let (_, kdf) = SCHEMES.iter().find(|(oid, _)| *oid == self.scheme)?;
+        let (_, wrap) = WRAPS.iter().find(|(oid, _)| *oid == self.wrap)?;
+        Some(Agreement {
+            point: self.point.clone(),
+            kdf: *kdf,
+            wrap: *wrap,
+            shared_info: self.shared_info(*wrap),
+        })
+    }
+
+    /// ECC-CMS-SharedInfo (RFC 5753 §7.2): keyInfo, entityUInfo, suppPubInfo (the wrap key's length in bits).
+    fn shared_info(&self, wrap: KeyWrap) -> Vec<u8> {
+        let user = self.ukm.as_ref().map_or_else(Vec::new, |ukm| {
+            element(constructed(0), &[&element(OCTET_STRING, &[ukm])])
+        });
+        // At most 256.
+        let bits = u32::try_from(wrap.key_len() * 8).unwrap_or_default();
+        let length = element(OCTET_STRING, &[&bits.to_be_bytes()]);
+        let length = element(constructed(2), &[&length]);
+        element(SEQUENCE, &[&self.wrap_algorithm, &user, &length])
+    }
 }
 
 /// One way to the content key.
@@ -190,6 +240,7 @@ fn key_agree(mut inside: Walker<'_>, recipients: &mut Vec<RecipientInfo>) -> Res
         ukm,
         scheme: algorithm.dotted(),
         wrap: algorithm.wrapped(WHAT)?,
+        wrap_algorithm: algorithm.parameter(WHAT)?,
     };
     while !keys.is_empty() && recipients.len() <= RECIPIENT_INFOS_MAX {
         let mut key = keys.inside(SEQUENCE, WHAT)?;

@@ -11,10 +11,12 @@ mod enveloped;
 mod hostile;
 #[cfg(test)]
 mod interop;
+mod outline;
 mod signed;
 mod write;
 
 pub use enveloped::{ContentReader, EnvelopedHead, KeyAgree, RecipientInfo, read_enveloped};
+pub use outline::{Line, outline};
 pub use signed::{
     OpaqueReader, SignedData, SignerInfo, read_certs_only, read_opaque_signed, read_signed,
 };

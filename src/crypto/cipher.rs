@@ -29,6 +29,16 @@ pub enum ContentCipher {
 }
 
 impl ContentCipher {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Aes128Cbc,
+        Self::Aes192Cbc,
+        Self::Aes256Cbc,
+        Self::Aes128Gcm,
+        Self::Aes192Gcm,
+        Self::Aes256Gcm,
+    ];
+
     /// Octets of the key.
     pub fn key_len(self) -> usize {
         match self {

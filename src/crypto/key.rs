@@ -325,6 +325,15 @@ impl PrivateKey {
         self.public.is_rsa()
     }
 
+    /// Its curve; None for RSA.
+    pub(super) fn curve(&self) -> Option<Curve> {
+        match self.key.ec_key().ok()?.group().curve_name() {
+            Some(Nid::X9_62_PRIME256V1) => Some(Curve::P256),
+            Some(Nid::SECP384R1) => Some(Curve::P384),
+            _ => None,
+        }
+    }
+
     /// Signs a digest with this key's default scheme: RSA PKCS#1 v1.5, or ECDSA (DER). SHA-1 signatures
     /// are never made.
     ///

@@ -10,22 +10,22 @@ use crate::certs::{Identity, KeyRing};
 use crate::cms::{
     CmsError, ContentReader, EnvelopedHead, Identifier, RecipientInfo, read_enveloped,
 };
-use crate::crypto::{Decryptor, DigestAlgorithm, KeyTransport, Secret};
+use crate::crypto::{Agreement, Decryptor, DigestAlgorithm, KeyTransport, PrivateKey, Secret};
 use crate::envelope::{Address, Envelope};
 use crate::journal::Reason;
 use crate::limits::FRAME;
-use crate::mime::Header;
 use crate::store::Body;
 use crate::trust::{Anchors, Profile};
 
 use super::outer::{self, CmsOctets, Digested};
+use super::signed::Clear;
 use super::{Failure, OuterKind, Step, Tools};
 
 /// One envelope recipient with the identities bound to it.
 pub(super) struct Holder {
     pub address: Address,
     pub profile: Profile,
-    identities: Vec<Arc<Identity>>,
+    pub identities: Vec<Arc<Identity>>,
 }
 
 /// The identities of this message's recipients.
@@ -48,20 +48,30 @@ pub(super) fn holders(envelope: &Envelope, keys: &KeyRing, anchors: &Anchors) ->
 
 /// What came out.
 pub(super) struct Decrypted {
-    pub outer: Header,
     /// The MIME entity that was encrypted.
-    pub plain: Body,
+    pub clear: Clear,
     pub cms_digest: [u8; 32],
     pub cipher: &'static str,
     pub key_transport: &'static str,
-    /// Recipients with a key of theirs among the named ones, and their profile.
-    pub recipients: Vec<(Address, Profile)>,
-    /// The others.
-    pub excluded: Vec<(Address, Reason, String)>,
+    /// The identities that were named, and opened it.
+    pub used: Vec<Arc<Identity>>,
 }
 
-/// Decrypts.
-pub(super) fn decrypt(holders: &[Holder], tools: &Tools<'_>) -> Step<Decrypted> {
+/// Whom it reached.
+pub(super) enum Reached {
+    /// Recipients that are known.
+    Named {
+        /// Those with a key of theirs among the named ones, and their profile.
+        recipients: Vec<(Address, Profile)>,
+        /// The others.
+        excluded: Vec<(Address, Reason, String)>,
+    },
+    /// Whoever holds these keys; None if no key was needed.
+    ByKey(Option<Vec<Arc<Identity>>>),
+}
+
+/// Decrypts with one of these.
+pub(super) fn decrypt(identities: &[Arc<Identity>], tools: &Tools<'_>) -> Step<Decrypted> {
     let (outer, octets) = outer::read(tools)?;
     if outer::kind(&outer) != OuterKind::Sealed {
         let clear = "the outer content type is not application/pkcs7-mime";
@@ -74,7 +84,7 @@ pub(super) fn decrypt(holders: &[Holder], tools: &Tools<'_>) -> Step<Decrypted> 
         let misplaced = format!("{} in the wrong kind of envelope", head.cipher.name());
         return Err(Failure::new(Reason::Malformed, misplaced));
     }
-    let chosen = choose(&head.recipients, holders)?;
+    let chosen = choose(&head.recipients, identities)?;
     let cek = content_key(&chosen, &head, tools)?;
     let plain = if head.authenticated {
         let (attributes, tag) = pass_over(content)?;
@@ -83,15 +93,12 @@ pub(super) fn decrypt(holders: &[Holder], tools: &Tools<'_>) -> Step<Decrypted> 
         decrypt_plain(&head, &cek, content, tools)?
     };
     let cms_digest = source.finish()?.try_into().unwrap_or_default();
-    let (recipients, excluded) = split(holders, &chosen);
     Ok(Decrypted {
-        outer,
-        plain,
+        clear: Clear { outer, plain },
         cms_digest,
         cipher: head.cipher.name(),
-        key_transport: chosen.first().map_or("", |one| one.transport.name()),
-        recipients,
-        excluded,
+        key_transport: chosen.first().map_or("", |one| one.way.name()),
+        used: chosen.into_iter().map(|one| one.identity).collect(),
     })
 }
 
@@ -107,31 +114,66 @@ fn not_enveloped(error: CmsError) -> Failure {
 }
 
 /// A RecipientInfo that names one of our keys.
-struct Chosen {
+struct Chosen<'i> {
     identity: Arc<Identity>,
-    transport: KeyTransport,
-    encrypted_key: Vec<u8>,
+    way: Way,
+    encrypted_key: &'i [u8],
 }
 
-/// Finds the RecipientInfos that name a key of a recipient.
-fn choose(infos: &[RecipientInfo], holders: &[Holder]) -> Step<Vec<Chosen>> {
+/// How the content key comes.
+enum Way {
+    /// RSA.
+    Transport(KeyTransport),
+    /// ECDH (RFC 5753).
+    Agreement(Agreement),
+}
+
+impl Way {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Transport(transport) => transport.name(),
+            Self::Agreement(_) => "ECDH",
+        }
+    }
+
+    fn suits(&self, key: &PrivateKey) -> bool {
+        key.is_rsa() == matches!(self, Self::Transport(_))
+    }
+}
+
+/// Finds the RecipientInfos that name one of these keys.
+fn choose<'i>(infos: &'i [RecipientInfo], identities: &[Arc<Identity>]) -> Step<Vec<Chosen<'i>>> {
     let mut named: Vec<Arc<Identity>> = Vec::new();
     let mut chosen = Vec::new();
     let mut others = Vec::new();
     for info in infos {
-        let (rid, transported) = match info {
+        let (rid, way, encrypted_key) = match info {
             RecipientInfo::KeyTrans {
                 rid,
                 transport,
                 encrypted_key,
-            } => (rid, Some((*transport, encrypted_key))),
-            RecipientInfo::KeyAgree { rid, .. } => (rid, None),
+            } => (rid, Way::Transport(*transport), encrypted_key),
+            RecipientInfo::KeyAgree {
+                rid,
+                agree,
+                encrypted_key,
+            } => match agree.agreement() {
+                Some(agreement) => (rid, Way::Agreement(agreement), encrypted_key),
+                None => {
+                    others.push(format!(
+                        "key agreement {} with key wrap {}",
+                        agree.scheme, agree.wrap
+                    ));
+                    continue;
+                }
+            },
             RecipientInfo::Other { what } => {
                 others.push(what.clone());
                 continue;
             }
         };
-        let Some(identity) = identity_named(rid, holders) else {
+        let mut own = identities.iter();
+        let Some(identity) = own.find(|one| one.certificate.is_named_by(rid)).cloned() else {
             others.push(described(rid));
             continue;
         };
@@ -142,13 +184,14 @@ fn choose(infos: &[RecipientInfo], holders: &[Holder]) -> Step<Vec<Chosen>> {
             return Err(Failure::new(Reason::DoubledRecipient, doubled));
         }
         named.push(Arc::clone(&identity));
-        match transported {
-            Some((transport, encrypted_key)) if identity.key.is_rsa() => chosen.push(Chosen {
+        if way.suits(&identity.key) {
+            chosen.push(Chosen {
                 identity,
-                transport,
-                encrypted_key: encrypted_key.clone(),
-            }),
-            _ => others.push("ECDH key agreement, which is not read yet".to_owned()),
+                way,
+                encrypted_key,
+            });
+        } else {
+            others.push(format!("{} with a key of another kind", way.name()));
         }
     }
     if chosen.is_empty() {
@@ -156,13 +199,6 @@ fn choose(infos: &[RecipientInfo], holders: &[Holder]) -> Step<Vec<Chosen>> {
         return Err(Failure::new(Reason::NoKey, named));
     }
     Ok(chosen)
-}
-
-fn identity_named(rid: &Identifier, holders: &[Holder]) -> Option<Arc<Identity>> {
-    let mut identities = holders.iter().flat_map(|holder| &holder.identities);
-    identities
-        .find(|identity| identity.certificate.is_named_by(rid))
-        .cloned()
 }
 
 fn described(rid: &Identifier) -> String {
@@ -178,11 +214,18 @@ fn described(rid: &Identifier) -> String {
 
 /// The content key. Every named key of ours must give the same one: a recipient is granted only through
 /// its own.
-fn content_key(chosen: &[Chosen], head: &EnvelopedHead, tools: &Tools<'_>) -> Step<Secret> {
+fn content_key(chosen: &[Chosen<'_>], head: &EnvelopedHead, tools: &Tools<'_>) -> Step<Secret> {
     let len = head.cipher.key_len();
     let mut keys = chosen.iter().map(|one| {
         let key = &one.identity.key;
-        key.unwrap_cek(tools.world, one.transport, &one.encrypted_key, len)
+        match &one.way {
+            Way::Transport(transport) => {
+                key.unwrap_cek(tools.world, *transport, one.encrypted_key, len)
+            }
+            Way::Agreement(agreement) => {
+                key.agree_cek(tools.world, agreement, one.encrypted_key, len)
+            }
+        }
     });
     let first = keys.next().ok_or_else(failed)?;
     // All are unwrapped before any is compared, so that no entry answers sooner than another.
@@ -264,25 +307,24 @@ fn pour(
     Ok(writer.finish()?)
 }
 
-/// Who it was encrypted for with a key bound to them, and who not.
-#[expect(clippy::type_complexity, reason = "the two lists that Opened keeps")]
-fn split(
-    holders: &[Holder],
-    chosen: &[Chosen],
-) -> (Vec<(Address, Profile)>, Vec<(Address, Reason, String)>) {
+/// Who it was encrypted for with a key bound to them, and who not. What nobody encrypted reached all.
+pub(super) fn split(holders: &[Holder], decrypted: Option<&Decrypted>) -> Reached {
     let (mut recipients, mut excluded) = (Vec::new(), Vec::new());
     for holder in holders {
-        let holds = |one: &Chosen| {
-            let print = one.identity.certificate.fingerprint();
+        let holds = |one: &Arc<Identity>| {
+            let print = one.certificate.fingerprint();
             let mut own = holder.identities.iter();
             own.any(|identity| identity.certificate.fingerprint() == print)
         };
-        if chosen.iter().any(holds) {
+        if decrypted.is_none_or(|it| it.used.iter().any(holds)) {
             recipients.push((holder.address.clone(), holder.profile));
         } else {
             let detail = "it was not encrypted for a key bound to this recipient".to_owned();
             excluded.push((holder.address.clone(), Reason::NoKey, detail));
         }
     }
-    (recipients, excluded)
+    Reached::Named {
+        recipients,
+        excluded,
+    }
 }

@@ -8,9 +8,8 @@ use crate::crypto::{Digest, DigestAlgorithm};
 use crate::journal::Reason;
 use crate::mime::{Canonical, Header, LoneCr, MimeError, TransferEncoding};
 use crate::store::Body;
-use crate::trust::Profile;
 
-use super::{Failure, Kind, Step, Tools};
+use super::{Failure, Kind, Reads, Step, Terms, Tools};
 
 /// The message.
 pub(super) struct Inner {
@@ -38,9 +37,12 @@ const HOP_FIELDS: [&str; 8] = [
 pub(super) fn spool(
     content: &mut dyn BufRead,
     outer: &Header,
-    profile: Profile,
+    terms: &Terms<'_>,
     tools: &Tools<'_>,
 ) -> Step<Inner> {
+    if terms.reads == Reads::Octets {
+        return keep(Header::default(), content, false, tools);
+    }
     let entity = Header::read(&mut &mut *content)?;
     let content_type = entity.content_type()?;
     // any letter case, parameters, an encoding of its own.
@@ -52,7 +54,7 @@ pub(super) fn spool(
         let header = Header::read(&mut message).map_err(bad_header)?;
         return pour(header, message, true, tools);
     }
-    if profile == Profile::V1_3 {
+    if terms.wants_wrapper() {
         let (kind, subtype) = (content_type.kind(), content_type.subtype());
         return Err(Failure::new(
             Reason::NotWrapped,
@@ -92,12 +94,23 @@ fn merged(outer: &Header, entity: &Header) -> Step<Header> {
     Ok(Header::read(&mut &*octets)?)
 }
 
-/// Spools header and rest, digesting what is written.
+/// Spools header and rest with CRLF for every line end.
 fn pour(header: Header, rest: impl BufRead, wrapped: bool, tools: &Tools<'_>) -> Step<Inner> {
+    let octets = header.octets().to_vec();
+    let message = Canonical::new(octets.chain(rest), LoneCr::Break);
+    keep(header, message, wrapped, tools)
+}
+
+/// Spools a message, digesting what is written.
+fn keep(
+    header: Header,
+    mut message: impl BufRead,
+    wrapped: bool,
+    tools: &Tools<'_>,
+) -> Step<Inner> {
     let is_report = header.content_type()?.is("multipart", "report");
     let mut writer = tools.bodies.writer();
     let mut digest = Digest::new(DigestAlgorithm::Sha256);
-    let mut message = Canonical::new(header.octets().chain(rest), LoneCr::Break);
     loop {
         let chunk = message.fill_buf()?;
         if chunk.is_empty() {

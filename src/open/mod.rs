@@ -6,8 +6,10 @@
 
 mod bind;
 mod decrypt;
+mod examine;
 mod inner;
 mod outer;
+mod rules;
 mod signed;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -18,9 +20,9 @@ mod withheld;
 
 use std::sync::Arc;
 
-use crate::certs::KeyRing;
+use crate::certs::{Identity, KeyRing};
 use crate::cms::CmsError;
-use crate::envelope::{Address, MessageId, TrackingId};
+use crate::envelope::{Address, MessageId, ReturnPath, TrackingId};
 use crate::journal::{Fault, Reason};
 use crate::mime::{Header, MimeError};
 use crate::spool::Accepted;
@@ -28,6 +30,8 @@ use crate::store::{Bodies, Body, BodyError};
 use crate::trust::{Anchors, Certificate};
 use crate::world::World;
 
+pub use examine::{Examined, Given, examine};
+pub use rules::{Cover, Reads, Rules, Stage, Terms, Waiver, Waivers};
 pub use withheld::Withheld;
 
 /// A signer whose signature over this content is right. Says nothing about trust.
@@ -146,7 +150,7 @@ pub struct Unopenable {
     pub fault: Fault,
 }
 
-/// Opens a message. `anchors` only tells each recipient's profile (v1.2 or v1.3). Runs on a CPU thread;
+/// Opens a message, no rule waived. `anchors` only tells each recipient's profile (v1.2 or v1.3). Runs on a CPU thread;
 /// may be called again for the same message after a restart and gives the same result.
 ///
 /// # Errors
@@ -165,16 +169,27 @@ pub fn open(
         bodies,
         world,
     };
-    take_off(accepted, keys, anchors, &tools).map_err(|failure| Unopenable {
-        reason: failure.reason,
-        detail: failure.detail,
-        cms_digest: outer::cms_digest(&tools).ok(),
-        fault: if watch.failed() {
-            Fault::Later
-        } else {
-            failure.fault
-        },
-    })
+    let envelope = accepted.envelope();
+    let holders = decrypt::holders(envelope, keys, anchors);
+    let terms = Terms::of_the_road(bind::common_profile(&holders));
+    let case = Case {
+        mail_from: Some(&envelope.return_path),
+        keys: Keys::Of(holders),
+    };
+    let taken = take_off(&case, &terms, &tools, &mut Found::default());
+    match taken {
+        Ok(taken) => Ok(taken.into_opened(envelope.id)),
+        Err((_, failure)) => Err(Unopenable {
+            reason: failure.reason,
+            detail: failure.detail,
+            cms_digest: outer::cms_digest(&tools).ok(),
+            fault: if watch.failed() {
+                Fault::Later
+            } else {
+                failure.fault
+            },
+        }),
+    }
 }
 
 /// What every step works with.
@@ -254,46 +269,142 @@ impl From<CmsError> for Failure {
     }
 }
 
+/// Whom it is opened for.
+struct Case<'a> {
+    /// MAIL FROM; None if nobody knows.
+    mail_from: Option<&'a ReturnPath>,
+    keys: Keys,
+}
+
+/// Who may open.
+enum Keys {
+    /// These recipients, each with keys of its own.
+    Of(Vec<decrypt::Holder>),
+    /// Whoever holds these keys.
+    Own(Vec<Arc<Identity>>),
+}
+
+impl Keys {
+    fn identities(&self) -> Vec<Arc<Identity>> {
+        match self {
+            Self::Of(holders) => {
+                let own = holders.iter().flat_map(|holder| &holder.identities);
+                own.cloned().collect()
+            }
+            Self::Own(identities) => identities.clone(),
+        }
+    }
+}
+
+/// What was learnt on the way, also if it came to nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    pub cipher: Option<&'static str>,
+    pub key_transport: Option<&'static str>,
+    pub digest: Option<&'static str>,
+    pub wrapped: Option<bool>,
+}
+
+impl Found {
+    fn decrypted(&mut self, decrypted: &decrypt::Decrypted) {
+        self.cipher = Some(decrypted.cipher);
+        self.key_transport = Some(decrypted.key_transport);
+    }
+}
+
+/// Every layer is off.
+struct Taken {
+    inner: inner::Inner,
+    bound: bind::Bound,
+    bag: Vec<Arc<Certificate>>,
+    cipher: &'static str,
+    key_transport: &'static str,
+    digest: &'static str,
+    cms_digest: [u8; 32],
+}
+
+impl Taken {
+    fn into_opened(self, message: TrackingId) -> Opened {
+        let Self { inner, bound, .. } = self;
+        Opened {
+            message,
+            kind: inner.kind,
+            sender: bound.sender,
+            recipients: bound.recipients,
+            excluded: bound.excluded,
+            message_id: bound.message_id,
+            asked: bound.asked,
+            signers: bound.signers,
+            bag: self.bag,
+            protection: Protection {
+                cipher: self.cipher,
+                key_transport: self.key_transport,
+                digest: self.digest,
+                wrapped: inner.wrapped,
+            },
+            digest: inner.digest,
+            cms_digest: self.cms_digest,
+            body: Withheld::new(message, inner.digest, inner.body),
+        }
+    }
+}
+
 /// Layer after layer.
 fn take_off(
-    accepted: &Accepted,
-    keys: &KeyRing,
-    anchors: &Anchors,
+    case: &Case<'_>,
+    terms: &Terms<'_>,
     tools: &Tools<'_>,
-) -> Step<Opened> {
-    let envelope = accepted.envelope();
-    let holders = decrypt::holders(envelope, keys, anchors);
-    let decrypted = decrypt::decrypt(&holders, tools)?;
-    let profile = bind::common_profile(&holders);
-    let content = signed::read(&decrypted, profile, tools)?;
-    let verified = verify::verify(&content, &decrypted, tools)?;
-    let bound = bind::bind(
-        &content.inner,
-        envelope,
-        &decrypted,
-        verified.signers,
-        profile,
-    )?;
-    Ok(Opened {
-        message: envelope.id,
-        kind: content.inner.kind,
-        sender: bound.sender,
-        recipients: bound.recipients,
-        excluded: bound.excluded,
-        message_id: bound.message_id,
-        asked: bound.asked,
-        signers: bound.signers,
-        bag: verified.bag,
-        protection: Protection {
-            cipher: decrypted.cipher,
-            key_transport: decrypted.key_transport,
-            digest: verified.digest,
-            wrapped: content.inner.wrapped,
+    found: &mut Found,
+) -> Result<Taken, (Stage, Failure)> {
+    let at = |stage| move |failure| (stage, failure);
+    let (clear, decrypted) = uncover(case, terms, tools).map_err(at(Stage::Decrypt))?;
+    if let Some(decrypted) = &decrypted {
+        found.cipher = Some(decrypted.cipher);
+        found.key_transport = Some(decrypted.key_transport);
+    }
+    let content = signed::read(&clear, terms, tools).map_err(|failure| match failure.reason {
+        Reason::NotWrapped | Reason::BadHeaders => (Stage::Unwrap, failure),
+        _ => (Stage::Verify, failure),
+    })?;
+    found.wrapped = Some(content.inner.wrapped);
+    let verified =
+        verify::verify(&content, &clear, terms.beside, tools).map_err(at(Stage::Verify))?;
+    found.digest = Some(verified.digest);
+    let heard = bind::Heard {
+        mail_from: case.mail_from,
+        reached: match &case.keys {
+            Keys::Of(holders) => decrypt::split(holders, decrypted.as_ref()),
+            Keys::Own(_) => decrypt::Reached::ByKey(decrypted.as_ref().map(|one| one.used.clone())),
         },
-        digest: content.inner.digest,
-        cms_digest: decrypted.cms_digest,
-        body: Withheld::new(envelope.id, content.inner.digest, content.inner.body),
+        outer: &clear.outer,
+    };
+    let bound =
+        bind::bind(&content.inner, &heard, verified.signers, terms).map_err(at(Stage::Bind))?;
+    let cover = decrypted.as_ref();
+    Ok(Taken {
+        inner: content.inner,
+        bound,
+        bag: verified.bag,
+        cipher: cover.map_or("", |one| one.cipher),
+        key_transport: cover.map_or("", |one| one.key_transport),
+        digest: verified.digest,
+        cms_digest: cover.map_or([0; 32], |one| one.cms_digest),
     })
+}
+
+/// The entity under the encryption, and how that was taken off, if there was one.
+fn uncover(
+    case: &Case<'_>,
+    terms: &Terms<'_>,
+    tools: &Tools<'_>,
+) -> Step<(signed::Clear, Option<decrypt::Decrypted>)> {
+    match terms.cover {
+        Cover::Sealed => {}
+        Cover::Any if outer::is_enveloped(tools)? => {}
+        Cover::Any | Cover::Clear => return Ok((signed::Clear::whole(tools)?, None)),
+    }
+    let decrypted = decrypt::decrypt(&case.keys.identities(), tools)?;
+    Ok((decrypted.clear.clone(), Some(decrypted)))
 }
 
 /// What kind of mail this is by its outer header alone, before any key is used: the listener refuses

@@ -5,6 +5,7 @@
 use std::cell::Cell;
 use std::io::{BufRead, Read};
 
+use crate::cms::{CmsError, read_enveloped};
 use crate::crypto::{Digest, DigestAlgorithm};
 use crate::mime::{ContentType, Decoded, Header, TransferEncoding};
 use crate::store::{Body, BodyReader};
@@ -131,6 +132,14 @@ pub(super) fn cms_digest(tools: &Tools<'_>) -> Step<[u8; 32]> {
     }
     let digest = Digested::new(octets, DigestAlgorithm::Sha256).finish()?;
     Ok(digest.try_into().unwrap_or_default())
+}
+
+/// Whether it is encrypted, by its CMS content type (G-003: the type counts, not its label).
+pub(super) fn is_enveloped(tools: &Tools<'_>) -> Step<bool> {
+    let (header, octets) = read(tools)?;
+    let signed = |error: &CmsError| matches!(error, CmsError::ContentType(_));
+    Ok(kind(&header) == OuterKind::Sealed
+        && !read_enveloped(octets).is_err_and(|error| signed(&error)))
 }
 
 /// By the header alone.

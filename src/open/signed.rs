@@ -10,12 +10,29 @@ use crate::crypto::{Digest, DigestAlgorithm};
 use crate::journal::Reason;
 use crate::limits::{FRAME, SIGNATURE_OCTETS_MAX};
 use crate::mime::{Canonical, ContentType, Decoded, Header, LoneCr, Multipart, TransferEncoding};
-use crate::trust::Profile;
+use crate::store::Body;
 
-use super::decrypt::Decrypted;
 use super::inner::{self, Inner};
 use super::outer::{self, Digested, Watched, is_named, is_pkcs7};
-use super::{Failure, Step, Tools};
+use super::{Failure, Step, Terms, Tools};
+
+/// What is read here: an entity that lies open, and the header that came around it.
+#[derive(Clone, Debug)]
+pub(super) struct Clear {
+    pub outer: Header,
+    pub plain: Body,
+}
+
+impl Clear {
+    /// The whole message, which nobody encrypted.
+    pub(super) fn whole(tools: &Tools<'_>) -> Step<Self> {
+        let mut source = outer::read_body(tools.body, tools.watch)?;
+        Ok(Self {
+            outer: Header::read(&mut source)?,
+            plain: tools.body.clone(),
+        })
+    }
+}
 
 /// What the signed layer held.
 pub(super) struct Content {
@@ -52,8 +69,8 @@ struct Entity<'w> {
     body: Watched<'w>,
 }
 
-fn entity<'w>(decrypted: &Decrypted, tools: &Tools<'w>) -> Step<Entity<'w>> {
-    let mut body = outer::read_body(&decrypted.plain, tools.watch)?;
+fn entity<'w>(clear: &Clear, tools: &Tools<'w>) -> Step<Entity<'w>> {
+    let mut body = outer::read_body(&clear.plain, tools.watch)?;
     let unreadable = |_| {
         let detail = "what it decrypts to is not a MIME entity";
         Failure::new(Reason::DecryptFailed, detail)
@@ -68,9 +85,9 @@ fn entity<'w>(decrypted: &Decrypted, tools: &Tools<'w>) -> Step<Entity<'w>> {
 }
 
 /// Reads the layer.
-pub(super) fn read(decrypted: &Decrypted, profile: Profile, tools: &Tools<'_>) -> Step<Content> {
-    let entity = entity(decrypted, tools)?;
-    let take = |content: &mut dyn BufRead| inner::spool(content, &decrypted.outer, profile, tools);
+pub(super) fn read(clear: &Clear, terms: &Terms<'_>, tools: &Tools<'_>) -> Step<Content> {
+    let entity = entity(clear, tools)?;
+    let take = |content: &mut dyn BufRead| inner::spool(content, &clear.outer, terms, tools);
     if is_signed_multipart(&entity.content_type) {
         read_detached(entity, take)
     } else if is_pkcs7(&entity.content_type, "mime")
@@ -216,10 +233,10 @@ pub(super) fn digest_again(
     form: Form,
     algorithm: DigestAlgorithm,
     reading: Reading,
-    decrypted: &Decrypted,
+    clear: &Clear,
     tools: &Tools<'_>,
 ) -> Step<Vec<u8>> {
-    let entity = entity(decrypted, tools)?;
+    let entity = entity(clear, tools)?;
     match form {
         Form::Opaque => {
             let reader = open_opaque(entity)?;

@@ -57,6 +57,7 @@ fn pki() -> &'static Pki {
             ),
             ("bob", Some(BOB), None, KeyKind::Rsa(2_048)),
             ("bob-ec", Some(BOB), None, KeyKind::P256),
+            ("bob-384", Some(BOB), None, KeyKind::P384),
             ("carol", Some(CAROL), None, KeyKind::Rsa(2_048)),
             (
                 "b-domain",
@@ -145,6 +146,11 @@ impl Scene {
             domain: domain.expect("a subjectAltName"),
             state: IdentityState::Active,
         }
+    }
+
+    /// The CA as a certificate.
+    pub(crate) fn ca() -> Arc<Certificate> {
+        Certificate::parse(&pki().ca.certificate).expect("a certificate")
     }
 
     /// Both domains trust the one CA.

@@ -186,21 +186,6 @@ fn what_is_not_signed_encrypted_and_wrapped_is_refused() {
             Reason::NotSigned,
         ),
         (
-            "SHA-1",
-            sealed(&scene, &entity, &["-md", "sha1"], &["-aes256"]),
-            Reason::WeakAlgorithm,
-        ),
-        (
-            "MD5",
-            sealed(&scene, &entity, &["-md", "md5"], &["-aes256"]),
-            Reason::WeakAlgorithm,
-        ),
-        (
-            "3DES",
-            sealed(&scene, &entity, &[], &["-des3"]),
-            Reason::WeakAlgorithm,
-        ),
-        (
             "no certificates",
             sealed(&scene, &entity, &["-nocerts"], &["-aes256"]),
             Reason::BadSignature,
@@ -234,6 +219,26 @@ fn what_is_not_signed_encrypted_and_wrapped_is_refused() {
     ];
     for (what, octets, expected) in cases {
         assert_eq!(reason(scene.open(&octets)), Err(expected), "{what}");
+    }
+}
+
+#[test]
+fn what_is_protected_by_a_weak_algorithm_is_refused() {
+    let scene = Scene::new();
+    let entity = wrapped(&message());
+    for (what, octets) in [
+        (
+            "SHA-1",
+            sealed(&scene, &entity, &["-md", "sha1"], &["-aes256"]),
+        ),
+        (
+            "MD5",
+            sealed(&scene, &entity, &["-md", "md5"], &["-aes256"]),
+        ),
+        ("3DES", sealed(&scene, &entity, &[], &["-des3"])),
+    ] {
+        let expected = Err(Reason::WeakAlgorithm);
+        assert_eq!(reason(scene.open(&octets)), expected, "{what}");
     }
 }
 
@@ -367,12 +372,15 @@ fn nothing_around_the_signed_part_is_ever_taken_for_it() {
         ),
     ];
     for (what, shape, expected) in shapes {
-        assert_eq!(
-            reason(scene.open(&multipart(&scene, &entity, shape))),
-            Err(expected),
-            "{what}"
-        );
+        let opened = scene.open(&multipart(&scene, &entity, shape));
+        assert_eq!(reason(opened), Err(expected), "{what}");
     }
+}
+
+#[test]
+fn a_detached_signature_with_content_of_its_own_is_refused() {
+    let scene = Scene::new();
+    let entity = wrapped(&message());
     let carries = scene.sign(&entity, "alice", &["-nodetach", "-outform", "DER"]);
     let carries = base64_simd::STANDARD.encode_to_string(carries);
     let other = message().replace("soon", "never");
@@ -661,4 +669,68 @@ fn a_large_message_goes_through_blobs_and_a_lost_blob_is_no_verdict() {
     std::fs::remove_dir_all(scene.dir.path().join("blobs")).expect("removes");
     let why = scene.open_body(body).expect_err("its blob is gone");
     assert_eq!(why.fault, Fault::Later, "{why:?}");
+}
+
+#[test]
+fn what_is_encrypted_for_an_elliptic_key_is_opened_whatever_the_key_derivation() {
+    let mut scene = Scene::new();
+    let signed = scene.sign(&wrapped(&message()), "alice", &[]);
+    for (bob, kdf, wrap, cipher) in [
+        ("bob-ec", None, None, "-aes256"),
+        ("bob-ec", Some("sha1"), Some("-aes128-wrap"), "-aes128"),
+        ("bob-ec", Some("sha224"), Some("-aes192-wrap"), "-aes192"),
+        ("bob-384", Some("sha256"), Some("-aes256-wrap"), "-aes256"),
+        (
+            "bob-384",
+            Some("sha384"),
+            Some("-aes256-wrap"),
+            "-aes-256-gcm",
+        ),
+        (
+            "bob-ec",
+            Some("sha512"),
+            Some("-aes128-wrap"),
+            "-aes-128-gcm",
+        ),
+    ] {
+        scene.holders = vec![bob];
+        let certificate = scene.pem(bob).0;
+        let kdf = kdf.map(|digest| format!("ecdh_kdf_md:{digest}"));
+        let mut options = vec![cipher];
+        options.extend(wrap);
+        options.extend(["-recip", text(&certificate)]);
+        if let Some(kdf) = &kdf {
+            options.extend(["-keyopt", kdf]);
+        }
+        let sealed = scene.encrypt(&signed, &[], &options);
+        let opened = scene.open(&sealed);
+        let opened = opened.unwrap_or_else(|why| panic!("{options:?}: {why:?}"));
+        assert_eq!(opened.protection().key_transport, "ECDH");
+        assert_eq!(opened.digest(), sha256(message().as_bytes()));
+        // The same certificate with another's key, and a recipient without any of it.
+        scene.holders = vec!["bob"];
+        assert_eq!(reason(scene.open(&sealed)), Err(Reason::NoKey), "{bob}");
+    }
+}
+
+#[test]
+fn a_wrapped_key_that_was_changed_looks_like_any_other_damage() {
+    let mut scene = Scene::new();
+    scene.holders = vec!["bob-ec"];
+    let signed = scene.sign(&wrapped(&message()), "alice", &[]);
+    let der = scene.encrypt_der(&signed, &["bob-ec"], &["-aes256"]);
+    // The wrapped key of 40 octets stands before EncryptedContentInfo.
+    let head = memchr::memmem::find(&der, &[4, 40]).expect("a wrapped key");
+    for at in [head + 2, head + 20, head + 41] {
+        let mut changed = der.clone();
+        if let Some(octet) = changed.get_mut(at) {
+            *octet ^= 1;
+        }
+        let sealed = scene.outer("application/pkcs7-mime", &changed);
+        assert_eq!(
+            reason(scene.open(&sealed)),
+            Err(Reason::DecryptFailed),
+            "{at}"
+        );
+    }
 }

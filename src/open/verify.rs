@@ -10,8 +10,7 @@ use crate::journal::Reason;
 use crate::limits::{RSA_BITS_MAX, RSA_BITS_MIN};
 use crate::trust::Certificate;
 
-use super::decrypt::Decrypted;
-use super::signed::{Content, Form, Reading, digest_again};
+use super::signed::{Clear, Content, Form, Reading, digest_again};
 use super::{Failure, Signer, Step, Tools};
 
 /// id-data (RFC 5652 §4).
@@ -28,7 +27,8 @@ pub(super) struct Verified {
 /// Checks every SignerInfo whose certificate is in the bag. Bad ones neither help nor harm.
 pub(super) fn verify(
     content: &Content,
-    decrypted: &Decrypted,
+    clear: &Clear,
+    beside: &[Arc<Certificate>],
     tools: &Tools<'_>,
 ) -> Step<Verified> {
     let signature = &content.signature;
@@ -40,11 +40,12 @@ pub(super) fn verify(
     let certificates = signature.certificates.iter();
     let bag: Vec<_> = certificates
         .filter_map(|der| Certificate::parse(der).ok())
+        .chain(beside.iter().cloned())
         .collect();
     let mut digests = Digests {
         known: vec![(content.algorithm, Reading::Exact, content.digest.clone())],
         content,
-        decrypted,
+        clear,
         tools,
     };
     let mut signers: Vec<Signer> = Vec::new();
@@ -87,7 +88,7 @@ fn none_read(unread: &[String]) -> Failure {
 struct Digests<'a> {
     known: Vec<(DigestAlgorithm, Reading, Vec<u8>)>,
     content: &'a Content,
-    decrypted: &'a Decrypted,
+    clear: &'a Clear,
     tools: &'a Tools<'a>,
 }
 
@@ -101,7 +102,7 @@ impl Digests<'_> {
             return Ok(value.clone());
         }
         let form = self.content.form;
-        let value = digest_again(form, algorithm, reading, self.decrypted, self.tools)?;
+        let value = digest_again(form, algorithm, reading, self.clear, self.tools)?;
         self.known.push((algorithm, reading, value.clone()));
         Ok(value)
     }

@@ -80,6 +80,21 @@ impl Bindings {
     }
 }
 
+/// RFC 8550 §3, for plain S/MIME: whether the certificate names this sender. Its mail addresses count; if it
+/// has none, its domains. The subject's emailAddress counts only where no rfc822Name stands: beside one, name
+/// constraints do not hold for it (RFC 5280 §4.2.1.10). One that names nobody names no sender either.
+pub fn names_sender(certificate: &Certificate, address: &Address) -> bool {
+    let mail = match certificate.san_mail() {
+        [] => certificate.subject_mail.as_slice(),
+        named => named,
+    };
+    if mail.is_empty() {
+        let mut domains = certificate.san_dns().iter();
+        return domains.any(|value| is_domain(value, address));
+    }
+    address.local().is_ascii() && mail.iter().any(|value| is_address(value, address))
+}
+
 /// Whether an rfc822Name is this address. The strict parser lets neither NUL nor a trailing dot pass
 /// (G-043). ASCII keeps its length and but for letter case its characters in a key, so that of thousands of
 /// names only the likely one is parsed.

@@ -197,10 +197,10 @@ pub fn judge_report(
 
 /// What everybody is judged by.
 #[derive(Clone, Copy)]
-struct Facts<'a> {
-    anchors: &'a Anchors,
-    evidence: &'a Evidence,
-    now: Timestamp,
+pub(super) struct Facts<'a> {
+    pub(super) anchors: &'a Anchors,
+    pub(super) evidence: &'a Evidence,
+    pub(super) now: Timestamp,
 }
 
 /// What of an opened message matters here.
@@ -250,7 +250,7 @@ impl<'a> Case<'a> {
         sets: impl Fn(&DomainTrust) -> Vec<&Arc<AnchorSet>>,
     ) -> Judgment {
         let mut judgment = Judgment::default();
-        let mut paths = Paths::new(self.bag, PathPurpose::Sign, facts);
+        let mut paths = Paths::new(self.bag, Rules::direct(PathPurpose::Sign), facts);
         for recipient in self.recipients {
             let verdict = match facts.anchors.of(recipient) {
                 None => Err(foreign(recipient)),
@@ -288,7 +288,7 @@ fn foreign(address: &Address) -> Distrust {
 }
 
 /// Paths of one judgment: recipients that share anchors share them, and all share one budget.
-struct Paths<'a> {
+pub(super) struct Paths<'a> {
     bag: &'a [Arc<Certificate>],
     rules: Rules,
     facts: Facts<'a>,
@@ -298,10 +298,10 @@ struct Paths<'a> {
 }
 
 impl<'a> Paths<'a> {
-    fn new(bag: &'a [Arc<Certificate>], purpose: PathPurpose, facts: Facts<'a>) -> Self {
+    pub(super) fn new(bag: &'a [Arc<Certificate>], rules: Rules, facts: Facts<'a>) -> Self {
         Self {
             bag,
-            rules: Rules::direct(purpose),
+            rules,
             facts,
             work: Work::default(),
             known: HashMap::new(),
@@ -310,7 +310,7 @@ impl<'a> Paths<'a> {
 
     /// The first candidate that is bound to `address` and leads to one of `sets`; otherwise the most telling
     /// reason of all.
-    fn first<'c>(
+    pub(super) fn first<'c>(
         &mut self,
         candidates: &[&'c Arc<Certificate>],
         address: &Address,
@@ -353,7 +353,11 @@ impl<'a> Paths<'a> {
         Err(distrust(Reason::WeakKey, candidate, &what))
     }
 
-    fn path(&mut self, leaf: &Arc<Certificate>, set: &Arc<AnchorSet>) -> Result<Path, Distrust> {
+    pub(super) fn path(
+        &mut self,
+        leaf: &Arc<Certificate>,
+        set: &Arc<AnchorSet>,
+    ) -> Result<Path, Distrust> {
         let key = (leaf.fingerprint(), Arc::as_ptr(set).addr());
         if let Some(known) = self.known.get(&key) {
             return known.clone();
@@ -372,7 +376,7 @@ impl<'a> Paths<'a> {
 }
 
 /// Of equally telling reasons the later stays: the first one is only a stand-in.
-fn note(worst: &mut Distrust, why: Distrust) {
+pub(super) fn note(worst: &mut Distrust, why: Distrust) {
     if telling(why.reason) >= telling(worst.reason) {
         *worst = why;
     }
@@ -464,7 +468,7 @@ pub fn judge_recipient(
         evidence,
         now,
     };
-    let mut paths = Paths::new(found, PathPurpose::Encrypt, facts);
+    let mut paths = Paths::new(found, Rules::direct(PathPurpose::Encrypt), facts);
     let candidates: Vec<_> = found.iter().collect();
     match paths.first(&candidates, recipient, trust, sets) {
         Ok((certificate, path)) => RecipientJudgment::Trusted(TrustedRecipient {

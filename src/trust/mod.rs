@@ -11,6 +11,7 @@ mod chain;
 pub mod check;
 mod constraints;
 mod crl;
+mod examine;
 mod extensions;
 mod judge;
 mod name;
@@ -26,10 +27,11 @@ mod tlv;
 pub mod verdict;
 
 pub use anchors::{AnchorId, AnchorSet, Anchors, Direction, DomainTrust, Profile};
-pub use binding::{Binding, Bindings, binding, binds};
+pub use binding::{Binding, Bindings, binding, binds, names_sender};
 pub use certificate::{Certificate, CertificateError, KeyUsage};
 pub use chain::{check_usable_for_opening, check_usable_for_signing};
 pub use crl::{Crl, CrlError, Evidence};
+pub use examine::{BoundTo, examine};
 pub use judge::{
     Distrust, Grant, GrantRow, Judgment, Need, RecipientJudgment, Side, TrustedRecipient, judge,
     judge_recipient, judge_report,

@@ -126,6 +126,17 @@ impl Rules {
         }
     }
 
+    /// Those for the signer of plain S/MIME: path validation, and what RFC 8550 §4.4 asks of the signer:
+    /// keyUsage that allows to sign, and emailProtection where uses are named.
+    pub fn plain_mail() -> Self {
+        let mail = Self::direct(PathPurpose::Sign);
+        Self {
+            purpose: mail.purpose,
+            extended_usage: mail.extended_usage,
+            ..Self::rfc5280()
+        }
+    }
+
     /// Those for a CRL's signer whose certificate stands beside the path: the same, of no use but that.
     pub(super) fn of_crl_signer(&self) -> Self {
         Self {
