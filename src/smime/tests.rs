@@ -18,6 +18,10 @@ fn asked(scene: &Scene, task: Task, octets: &[u8]) -> Request {
         at: scene.world.now(),
         rules: Rules::Direct(Profile::V1_3),
         waivers: Waivers::NONE,
+        path_rules: path_rules(Rules::Direct(Profile::V1_3)),
+        evidence: trust::Evidence::default(),
+        address: None,
+        notes: vec![],
     }
 }
 
@@ -420,6 +424,75 @@ fn any_octets_get_a_verdict() {
         short(&verdict(&scene, &missing)),
         refused("input", Reason::Malformed)
     );
+}
+
+#[test]
+fn a_signer_is_judged_by_the_rules_that_trust_check_knows() {
+    use crate::trust::{Evidence, ExtendedUsage, RevocationMode, Switch};
+    let scene = Scene::new();
+    let good = asked(&scene, Task::Open, &sealed(&scene));
+    let judged = |change: &dyn Fn(&mut Request)| {
+        let mut request = good.clone();
+        change(&mut request);
+        verdict(&scene, &request)
+    };
+    let crl = |revoked: &[&str]| Evidence::of([Scene::crl(revoked)]);
+    let unknown = (
+        Outcome::Undetermined,
+        "trust",
+        Some(Reason::RevocationUnknown),
+    );
+    type Change<'a> = (
+        &'a dyn Fn(&mut Request),
+        (Outcome, &'static str, Option<Reason>),
+    );
+    let cases: [Change<'_>; 9] = [
+        (
+            &|it| it.path_rules.revocation = RevocationMode::Hard,
+            unknown,
+        ),
+        (
+            &|it| it.path_rules.revocation = RevocationMode::Soft,
+            ACCEPTED,
+        ),
+        (
+            &|it| {
+                it.path_rules.revocation = RevocationMode::Hard;
+                it.evidence = crl(&["eve"]);
+            },
+            ACCEPTED,
+        ),
+        (
+            &|it| {
+                it.path_rules.revocation = RevocationMode::Soft;
+                it.evidence = crl(&["alice"]);
+            },
+            refused("trust", Reason::Revoked),
+        ),
+        (
+            &|it| it.path_rules.policies.explicit = Switch::On,
+            refused("trust", Reason::CertificatePolicy),
+        ),
+        (
+            &|it| it.path_rules.extended_usage = ExtendedUsage::Only("1.3.6.1.5.5.7.3.1".into()),
+            refused("trust", Reason::WrongUsage),
+        ),
+        (
+            &|it| it.path_rules.extended_usage = ExtendedUsage::Any,
+            ACCEPTED,
+        ),
+        (&|it| it.address = Some(address(ALICE)), ACCEPTED),
+        (
+            &|it| it.address = Some(address(BOB)),
+            refused("trust", Reason::NotBound),
+        ),
+    ];
+    for (at, (change, expected)) in cases.into_iter().enumerate() {
+        let answer = judged(change);
+        assert_eq!(short(&answer), expected, "{at}: {answer:?}");
+    }
+    let soft = judged(&|it| it.path_rules.revocation = RevocationMode::Soft);
+    assert_eq!(soft.notes.len(), 1, "{soft:?}");
 }
 
 #[test]
