@@ -53,12 +53,14 @@ pub struct Asked {
     /// What a bare detached signature signs (verify only)
     #[arg(long, value_name = "FILE")]
     content: Option<PathBuf>,
-    /// The private key: PEM, or PKCS#12 with its certificate
+    /// The private key: PEM, or PKCS#12 with its certificate; may be given again for further keys
     #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
-    /// The certificate of the key
+    #[serde(alias = "keys", deserialize_with = "one_or_more")]
+    key: Vec<PathBuf>,
+    /// The certificates of the keys, in any order
     #[arg(long, value_name = "FILE")]
-    cert: Option<PathBuf>,
+    #[serde(alias = "certs", deserialize_with = "one_or_more")]
+    cert: Vec<PathBuf>,
     /// The file whose first line is the password of the PKCS#12 file
     #[arg(long, value_name = "FILE")]
     #[serde(alias = "password-file")]
@@ -256,8 +258,13 @@ impl Asked {
         Self {
             file: self.file.or_else(|| others.file.clone()),
             content: self.content.or_else(|| others.content.clone()),
-            key: self.key.or_else(|| others.key.clone()),
-            cert: self.cert.or_else(|| others.cert.clone()),
+            // Certificates belong to the keys that they stand with.
+            cert: if self.key.is_empty() && self.cert.is_empty() {
+                others.cert.clone()
+            } else {
+                self.cert
+            },
+            key: list(self.key, &others.key),
             password_file: self.password_file.or_else(|| others.password_file.clone()),
             anchor: list(self.anchor, &others.anchor),
             intermediate: list(self.intermediate, &others.intermediate),
@@ -296,15 +303,14 @@ impl Asked {
             None => return Err(format!("there is no profile {profile}")),
         };
         let needs_key = task == Task::Open && !self.allow_unencrypted;
-        let identity = match &self.key {
-            Some(key) => Some(read_identity(
-                key,
-                self.cert.as_deref(),
-                self.password_file.as_deref(),
-            )?),
-            None if needs_key => return Err("there is no --key to open it with".to_owned()),
-            None => None,
-        };
+        if needs_key && self.key.is_empty() {
+            return Err("there is no --key to open it with".to_owned());
+        }
+        let mut identities = Vec::new();
+        for key in &self.key {
+            let password = self.password_file.as_deref();
+            identities.extend(read_identities(key, &self.cert, password)?);
+        }
         if self.anchor.is_empty() && !self.decrypt_only {
             return Err("there is no --anchor to trust".to_owned());
         }
@@ -320,7 +326,7 @@ impl Asked {
             task,
             file: self.file.clone().ok_or("there is no FILE")?,
             content: self.content.clone(),
-            identity,
+            identities,
             anchors: Arc::new(AnchorSet::new(anchors)),
             intermediates,
             path_rules: self.words().rules(smime::path_rules(rules), revocation)?,
@@ -355,7 +361,7 @@ impl Asked {
             (self.no_binding, Waiver::Binding),
             (self.decrypt_only, Waiver::DecryptOnly),
         ];
-        if self.decrypt_only && (task == Task::Verify || self.key.is_none()) {
+        if self.decrypt_only && (task == Task::Verify || self.key.is_empty()) {
             return Err("--decrypt-only is for open, with a --key".to_owned());
         }
         let given = given.into_iter().filter(|(given, _)| *given);
@@ -401,21 +407,24 @@ fn certificates(paths: &[PathBuf]) -> Result<Vec<Arc<Certificate>>, String> {
     Ok(all)
 }
 
-/// Key and certificate; the key's own certificate is found among those of the file.
-fn read_identity(
+/// A key with each certificate that is its own, for a renewed certificate may keep its key. They are found
+/// among those given, or among those in the file of the key.
+fn read_identities(
     key: &Path,
-    cert: Option<&Path>,
+    cert: &[PathBuf],
     password: Option<&Path>,
-) -> Result<Arc<Identity>, String> {
+) -> Result<Vec<Arc<Identity>>, String> {
     let file = octets(key)?;
-    let beside = cert
-        .map(|cert| read_certificates(&octets(cert)?).map_err(|why| of(cert, &why)))
-        .transpose()?;
+    let mut beside = Vec::new();
+    for cert in cert {
+        beside.extend(read_certificates(&octets(cert)?).map_err(|why| of(cert, &why))?);
+    }
     if memchr::memmem::find(&file, b"-----BEGIN ").is_some() {
         let private = read_pem_key(&file).map_err(|why| of(key, &why))?;
-        let chain =
-            beside.map_or_else(|| read_certificates(&file).map_err(|why| of(key, &why)), Ok)?;
-        return key_file(private, chain);
+        if cert.is_empty() {
+            beside = read_certificates(&file).map_err(|why| of(key, &why))?;
+        }
+        return key_files(&private, &beside);
     }
     let password = match password {
         Some(path) => octets(path)?,
@@ -424,33 +433,36 @@ fn read_identity(
     let password = std::str::from_utf8(&password).map_err(|error| error.to_string())?;
     let read = read_p12(&file, password.lines().next().unwrap_or_default())
         .map_err(|why| of(key, &why))?;
-    match beside {
-        Some(chain) => key_file(read.key, chain),
-        None => smime::identity(&read),
+    if cert.is_empty() {
+        return Ok(vec![smime::identity(&read)?]);
     }
+    key_files(&read.key, &beside)
 }
 
 fn of(path: &Path, why: &str) -> String {
     format!("{}: {why}", path.display())
 }
 
-fn key_file(
-    key: crate::crypto::PrivateKey,
-    mut chain: Vec<Vec<u8>>,
-) -> Result<Arc<Identity>, String> {
+fn key_files(
+    key: &crate::crypto::PrivateKey,
+    chain: &[Vec<u8>],
+) -> Result<Vec<Arc<Identity>>, String> {
     let public = key.public();
-    let own = |der: &Vec<u8>| {
+    let (own, others): (Vec<_>, Vec<_>) = chain.iter().cloned().partition(|der| {
         Certificate::parse(der)
             .is_ok_and(|one| one.public_key().is_ok_and(|other| other.same_as(&public)))
+    });
+    if own.is_empty() {
+        return Err("the key belongs to none of the certificates".to_owned());
+    }
+    let identity = |certificate| {
+        smime::identity(&KeyFile {
+            key: key.clone(),
+            certificate,
+            chain: others.clone(),
+        })
     };
-    let at = chain.iter().position(own);
-    let at = at.ok_or("the key belongs to none of the certificates")?;
-    let certificate = chain.remove(at);
-    smime::identity(&KeyFile {
-        key,
-        certificate,
-        chain,
-    })
+    own.into_iter().map(identity).collect()
 }
 
 /// A crash is an answer too: ours.
@@ -614,6 +626,13 @@ impl Seal {
         Ok(exit_code(&verdict))
     }
 
+    fn identity(&self) -> Result<Arc<Identity>, String> {
+        let cert: Vec<PathBuf> = self.cert.iter().cloned().collect();
+        let mut all = read_identities(&self.key, &cert, self.password_file.as_deref())?.into_iter();
+        all.next()
+            .ok_or_else(|| "there is no certificate".to_owned())
+    }
+
     fn order(&self) -> Result<seal::Order, String> {
         let cipher = self.cipher.to_ascii_uppercase();
         let cipher = ContentCipher::ALL
@@ -631,11 +650,7 @@ impl Seal {
         Ok(seal::Order {
             file: self.file.clone(),
             from: address(&self.from)?,
-            identity: read_identity(
-                &self.key,
-                self.cert.as_deref(),
-                self.password_file.as_deref(),
-            )?,
+            identity: self.identity()?,
             to: addresses(&self.to)?,
             certificates: certificates(&self.recipient_cert)?,
             suite: Suite {
@@ -697,7 +712,7 @@ mod tests {
         let line = r#"{"file": "m", "rcpt-to": ["b@d.example"], "mail_from": "<>", "anchor": "a"}"#;
         let asked: Asked = serde_json::from_str(line).expect("reads");
         let others = Asked {
-            key: Some("k".into()),
+            key: vec!["k".into()],
             anchor: vec!["other".into()],
             no_binding: true,
             ..Asked::default()
@@ -706,7 +721,7 @@ mod tests {
         assert_eq!(asked.rcpt_to, ["b@d.example"]);
         assert_eq!(asked.mail_from.as_deref(), Some("<>"));
         assert_eq!(asked.anchor, [PathBuf::from("a")]);
-        assert_eq!(asked.key, Some(PathBuf::from("k")));
+        assert_eq!(asked.key, [PathBuf::from("k")]);
         assert!(asked.no_binding && !asked.decrypt_only);
     }
 }

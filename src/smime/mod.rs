@@ -44,7 +44,8 @@ pub struct Request {
     pub file: PathBuf,
     /// What a bare detached signature signs.
     pub content: Option<PathBuf>,
-    pub identity: Option<Arc<Identity>>,
+    /// Our keys: one, or several after renewals.
+    pub identities: Vec<Arc<Identity>>,
     pub anchors: Arc<AnchorSet>,
     pub intermediates: Vec<Arc<Certificate>>,
     /// None: not known, and not checked.
@@ -295,7 +296,7 @@ fn examined(
 ) -> Result<Examined, (open::Stage, Unopenable)> {
     let given = Given {
         body: &source.body,
-        identity: request.identity.as_ref(),
+        identities: &request.identities,
         mail_from: request.mail_from.as_ref(),
         rcpt_to: &request.rcpt_to,
     };
@@ -321,7 +322,11 @@ fn examined(
             };
             let mut again = Found::default();
             let second = open::examine(&given, &terms, bodies, world, &mut again);
-            second.inspect(|_| *found = again).map_err(|_| (stage, why))
+            second.inspect(|_| *found = again).map_err(|other| {
+                // As octets it came further, or nowhere at all.
+                let further = other.1.reason != Reason::Malformed;
+                if further { other } else { (stage, why) }
+            })
         }
         other => other,
     }
