@@ -483,9 +483,45 @@ fn a_mail_may_come_out_of_a_mailbox_file() {
         short(&verdict(&scene, &asked(&scene, Task::Open, &mail))),
         ACCEPTED
     );
+    // An obsolete way to write the field: it is one From more.
+    for field in [
+        "From : eve@direct.a.example\r\n",
+        "From  \t: eve@direct.a.example\r\n",
+    ] {
+        let doubled = [field.as_bytes(), &sealed(&scene)[..]].concat();
+        let request = Request {
+            rules: Rules::Plain,
+            ..asked(&scene, Task::Open, &doubled)
+        };
+        assert_eq!(
+            short(&verdict(&scene, &request)),
+            refused("bind", Reason::BadHeaders)
+        );
+    }
     let twice = [b"From alice Sun Nov 22 01:02:03 2026\n", &mail[..]].concat();
     let answer = verdict(&scene, &asked(&scene, Task::Open, &twice));
     assert_eq!(answer.verdict, Outcome::Refused);
+}
+
+#[test]
+fn what_is_signed_once_more_within_is_content_and_proves_no_sender() {
+    let scene = Scene::new();
+    // Eve signs, as a whole, what Alice signed; or Alice what Eve signed.
+    let nested = |inner: &str, outer: &str, from: &str| {
+        let entity = scene.sign(&wrapped(&message()), inner, &[]);
+        let mail = scene.sign(&entity, outer, &[]);
+        let mail = [format!("From: {from}\r\n").as_bytes(), &mail[..]].concat();
+        let request = Request {
+            rules: Rules::Plain,
+            ..asked(&scene, Task::Verify, &mail)
+        };
+        verdict(&scene, &request)
+    };
+    let answer = nested("eve", "alice", ALICE);
+    assert_eq!(short(&answer), ACCEPTED);
+    assert_eq!(answer.signer.expect("a signer").names, [ALICE]);
+    let answer = nested("alice", "eve", ALICE);
+    assert_eq!(short(&answer), refused("bind", Reason::SignerNotSender));
 }
 
 #[test]
