@@ -633,3 +633,18 @@ fn an_unknown_signer_neither_helps_nor_harms() {
     assert!(rsa.verifies(&read.signers[0], &text()));
     assert!(read.unread[0].contains("1.2.840.10045.4.3.1"), "{read:?}");
 }
+
+#[test]
+fn attributes_are_sorted_as_der_wants_them() {
+    use super::der::{OCTET_STRING, SET, element};
+    let short = element(OCTET_STRING, &[&[1]]);
+    let long = element(OCTET_STRING, &[&[0; 3]]);
+    let sorted = element(SET, &[&short, &long]);
+    assert_eq!(
+        sorted_attributes(&element(SET, &[&long, &short])),
+        Some(sorted.clone())
+    );
+    assert_eq!(sorted_attributes(&sorted), None);
+    assert_eq!(sorted_attributes(&sorted[..3]), None);
+    assert_eq!(sorted_attributes(&[]), None);
+}

@@ -19,7 +19,7 @@ pub use enveloped::{ContentReader, EnvelopedHead, KeyAgree, RecipientInfo, read_
 pub use outline::{Line, outline};
 pub use signed::{
     OpaqueReader, SignedData, SignerInfo, is_signed_attributes, read_certs_only,
-    read_opaque_signed, read_signed,
+    read_opaque_signed, read_signed, sorted_attributes,
 };
 pub use write::{EnvelopedPlan, KeyTransRecipient, signed_attributes, signed_data};
 

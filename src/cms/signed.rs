@@ -275,6 +275,20 @@ fn signed_attributes(content: &[u8], signer: &mut SignerInfo) -> Result<(), CmsE
     Ok(())
 }
 
+/// Signed attributes in the order of DER (X.690 §11.6); None if they stand so already.
+pub fn sorted_attributes(set: &[u8]) -> Option<Vec<u8>> {
+    const WHAT: &str = "attributes";
+    let content = Walker::new(set).expect(SET, WHAT).ok()?;
+    let mut members = Vec::new();
+    let mut walker = Walker::new(content);
+    while !walker.is_empty() {
+        members.push(walker.any(WHAT).ok()?.whole);
+    }
+    members.sort_unstable();
+    let sorted = element(SET, &members);
+    (sorted != set).then_some(sorted)
+}
+
 /// Whether these octets, all of them, are a SET OF Attribute with a contentType or messageDigest among them:
 /// what is signed when there are signed attributes.
 pub fn is_signed_attributes(octets: &[u8]) -> bool {

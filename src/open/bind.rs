@@ -112,21 +112,25 @@ fn bind_message(
 }
 
 /// RFC 8550 §3: the signer belongs to From, the one inside and the one that stands outside, for either may
-/// be shown. Sender is no substitute: few readers show it.
+/// be shown. Sender is no substitute, but where there is no From it is what is shown.
 fn bind_plain(
     header: &Header,
     heard: &Heard<'_>,
     mut signers: Vec<Signer>,
     terms: &Terms<'_>,
 ) -> Step<Bound> {
-    let from = lone_mailbox(header.at_most_one("From"))?;
-    let shown = lone_mailbox(heard.outer.at_most_one("From"))?;
+    let author = |header: &Header| -> Step<Option<Address>> {
+        let from = lone_mailbox(header.at_most_one("From"))?;
+        let sender = lone_mailbox(header.at_most_one("Sender"))?;
+        Ok(from.or(sender))
+    };
+    let (from, shown) = (author(header)?, author(heard.outer)?);
     if terms.wants_binding() {
         for address in from.iter().chain(&shown) {
             let subjects = subjects(&signers);
             signers.retain(|signer| names_sender(&signer.certificate, address));
             if signers.is_empty() {
-                let detail = format!("signed by {subjects}, From is {address} (RFC 8550 §3)");
+                let detail = format!("signed by {subjects}, sent by {address} (RFC 8550 §3)");
                 return Err(Failure::new(Reason::SignerNotSender, detail));
             }
         }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use crate::cms::SignerInfo;
+use crate::cms::{SignerInfo, sorted_attributes};
 use crate::crypto::{Digest, DigestAlgorithm, PublicKey};
 use crate::journal::Reason;
 use crate::limits::{RSA_BITS_MAX, RSA_BITS_MIN};
@@ -179,15 +179,21 @@ fn fits(
     reading: Reading,
     digests: &mut Digests<'_>,
 ) -> Step<Step<()>> {
-    let signed = match &info.signed_attrs {
+    let content = match &info.signed_attrs {
         Some(attributes) => {
             let content = digests.of(info.digest, reading)?;
             if let Err(why) = attributes_fit(info, &content) {
                 return Ok(Err(why));
             }
-            let mut digest = Digest::new(info.algorithm.digest());
-            digest.update(attributes);
-            digest.finish()
+            // RFC 5652 §5.4: what is signed is the DER, sorted; many sign and verify the order that they send.
+            let sorted = sorted_attributes(attributes);
+            let forms = [Some(attributes.as_slice()), sorted.as_deref()];
+            let right = |attributes: &[u8]| {
+                let mut digest = Digest::new(info.algorithm.digest());
+                digest.update(attributes);
+                key.verify(info.algorithm, &digest.finish(), &info.signature)
+            };
+            return Ok(verdict(forms.into_iter().flatten().any(right)));
         }
         // RFC 5652 §5.4: without attributes the signature is over the content itself.
         None if digests.content_is_attributes()? => {
@@ -196,12 +202,19 @@ fn fits(
         }
         None => digests.of(info.algorithm.digest(), reading)?,
     };
-    Ok(if key.verify(info.algorithm, &signed, &info.signature) {
-        Ok(())
-    } else {
-        let detail = "the signature does not verify under the signer's key";
-        Err(Failure::new(Reason::BadSignature, detail))
-    })
+    Ok(verdict(key.verify(
+        info.algorithm,
+        &content,
+        &info.signature,
+    )))
+}
+
+fn verdict(right: bool) -> Step<()> {
+    if right {
+        return Ok(());
+    }
+    let detail = "the signature does not verify under the signer's key";
+    Err(Failure::new(Reason::BadSignature, detail))
 }
 
 /// RFC 5652 §11.1, §11.2; G-011: exactly one contentType, id-data; exactly one messageDigest, that of the

@@ -758,3 +758,29 @@ fn the_structure_of_a_message_is_shown_without_a_key_or_its_content() {
     let report = inspect::inspect(&file, &scratch, &scene.world).expect("a report");
     assert!(!report.faults.is_empty());
 }
+
+#[test]
+fn without_a_from_the_sender_field_must_be_the_signers() {
+    let scene = Scene::new();
+    let mail = scene.sign(b"Please see her soon.\r\n", "alice", &["-binary"]);
+    let answer = |header: &str| {
+        let request = Request {
+            rules: Rules::Plain,
+            ..asked(
+                &scene,
+                Task::Verify,
+                &[header.as_bytes(), &mail[..]].concat(),
+            )
+        };
+        verdict(&scene, &request)
+    };
+    let eve = "Sender: eve@direct.a.example\r\n";
+    assert_eq!(answer("").sender, None);
+    assert_eq!(short(&answer("")), ACCEPTED);
+    assert_eq!(short(&answer(&format!("Sender: {ALICE}\r\n"))), ACCEPTED);
+    assert_eq!(short(&answer(&format!("From: {ALICE}\r\n{eve}"))), ACCEPTED);
+    assert_eq!(
+        short(&answer(eve)),
+        refused("bind", Reason::SignerNotSender)
+    );
+}
