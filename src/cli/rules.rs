@@ -145,6 +145,29 @@ where
     })
 }
 
+/// A flag; null is off.
+pub(super) fn flag<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A time is written either way.
+pub(super) fn text_or_number<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Text(String),
+        Number(i64),
+    }
+    Ok(
+        Option::deserialize(deserializer)?.map(|either| match either {
+            Either::Text(text) => text,
+            Either::Number(number) => number.to_string(),
+        }),
+    )
+}
+
 /// Why a batch cannot be read.
 pub(super) fn unread(place: &Path) -> impl Fn(std::io::Error) -> Failure {
     let place = place.display().to_string();

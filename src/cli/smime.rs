@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::admin::{Failure, exit};
 use crate::certs::Identity;
 use crate::crypto::issue::{KeyFile, read_certificates, read_p12, read_pem_key};
-use crate::crypto::{ContentCipher, DigestAlgorithm, KeyTransport};
+use crate::crypto::{ContentCipher, DigestAlgorithm, KeyTransport, PrivateKey};
 use crate::envelope::{Address, ReturnPath};
 use crate::open::{Rules, Waiver, Waivers};
 use crate::seal::Suite;
@@ -25,7 +25,7 @@ use crate::trust::check::{read_certificates as all_certificates, read_crls};
 use crate::trust::{AnchorSet, Certificate, Evidence, Profile, RevocationMode};
 use crate::world::{Timestamp, World};
 
-use super::rules::{Words, files, lines, next_line, one_or_more, unread};
+use super::rules::{Words, files, flag, lines, next_line, one_or_more, text_or_number, unread};
 use super::table::tame;
 use super::{Desk, err, out};
 
@@ -87,6 +87,7 @@ pub struct Asked {
     rcpt_to: Vec<String>,
     /// Judge as of then, RFC 3339 [default: now]
     #[arg(long, value_name = "TIME")]
+    #[serde(deserialize_with = "text_or_number")]
     at: Option<String>,
     /// v1.3, v1.2, or rfc5280 for plain S/MIME [default: v1.3]
     #[arg(long, value_name = "PROFILE")]
@@ -113,31 +114,31 @@ pub struct Asked {
     policy: Vec<String>,
     /// An acceptable policy must hold
     #[arg(long)]
-    #[serde(alias = "require-explicit-policy")]
+    #[serde(alias = "require-explicit-policy", deserialize_with = "flag")]
     require_explicit_policy: bool,
     /// Policies are not to be mapped
     #[arg(long)]
-    #[serde(alias = "inhibit-policy-mapping")]
+    #[serde(alias = "inhibit-policy-mapping", deserialize_with = "flag")]
     inhibit_policy_mapping: bool,
     /// anyPolicy is no policy
     #[arg(long)]
-    #[serde(alias = "inhibit-any-policy")]
+    #[serde(alias = "inhibit-any-policy", deserialize_with = "flag")]
     inhibit_any_policy: bool,
     /// Waive that a message must be encrypted
     #[arg(long)]
-    #[serde(alias = "allow-unencrypted")]
+    #[serde(alias = "allow-unencrypted", deserialize_with = "flag")]
     allow_unencrypted: bool,
     /// Waive that the signed content must be message/rfc822
     #[arg(long)]
-    #[serde(alias = "allow-unwrapped")]
+    #[serde(alias = "allow-unwrapped", deserialize_with = "flag")]
     allow_unwrapped: bool,
     /// Waive that signer and sender, key and recipient belong together
     #[arg(long)]
-    #[serde(alias = "no-binding")]
+    #[serde(alias = "no-binding", deserialize_with = "flag")]
     no_binding: bool,
     /// Only decrypt: nothing is verified
     #[arg(long)]
-    #[serde(alias = "decrypt-only")]
+    #[serde(alias = "decrypt-only", deserialize_with = "flag")]
     decrypt_only: bool,
     /// Where the message goes if it is accepted
     #[arg(long, value_name = "FILE")]
@@ -431,8 +432,14 @@ fn read_identities(
         None => zeroize::Zeroizing::new(Vec::new()),
     };
     let password = std::str::from_utf8(&password).map_err(|error| error.to_string())?;
-    let read = read_p12(&file, password.lines().next().unwrap_or_default())
-        .map_err(|why| of(key, &why))?;
+    let read = match read_p12(&file, password.lines().next().unwrap_or_default()) {
+        Ok(read) => read,
+        // Neither PEM nor PKCS#12: the bare key, in DER.
+        Err(why) => {
+            let private = PrivateKey::from_pkcs8(&file).map_err(|_| of(key, &why))?;
+            return key_files(&private, &beside);
+        }
+    };
     if cert.is_empty() {
         return Ok(vec![smime::identity(&read)?]);
     }
@@ -443,10 +450,7 @@ fn of(path: &Path, why: &str) -> String {
     format!("{}: {why}", path.display())
 }
 
-fn key_files(
-    key: &crate::crypto::PrivateKey,
-    chain: &[Vec<u8>],
-) -> Result<Vec<Arc<Identity>>, String> {
+fn key_files(key: &PrivateKey, chain: &[Vec<u8>]) -> Result<Vec<Arc<Identity>>, String> {
     let public = key.public();
     let (own, others): (Vec<_>, Vec<_>) = chain.iter().cloned().partition(|der| {
         Certificate::parse(der)
@@ -709,7 +713,8 @@ mod tests {
 
     #[test]
     fn a_line_may_write_names_both_ways_and_the_command_line_fills_the_gaps() {
-        let line = r#"{"file": "m", "rcpt-to": ["b@d.example"], "mail_from": "<>", "anchor": "a"}"#;
+        let line = r#"{"file": "m", "rcpt-to": ["b@d.example"], "mail_from": "<>", "anchor": "a",
+            "at": 1795309323, "decrypt-only": null, "allow_unwrapped": false, "crl": null}"#;
         let asked: Asked = serde_json::from_str(line).expect("reads");
         let others = Asked {
             key: vec!["k".into()],
