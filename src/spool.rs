@@ -150,9 +150,9 @@ pub async fn insert(
     start: Start,
 ) -> Result<Option<Lease>, StoreError> {
     let body_id = tx.keep_body(body).await?;
-    insert_message(tx, envelope, tenant, body, &body_id).await?;
+    insert_message(tx, envelope, tenant, body, &body_id);
     for recipient in &envelope.recipients {
-        insert_leg(tx, envelope, tenant, recipient).await?;
+        insert_leg(tx, envelope, tenant, recipient);
     }
     let job = Job::new(
         tenant,
@@ -191,18 +191,10 @@ pub(crate) fn accepted_event(envelope: &Envelope, body: &Body) -> Event {
     }
 }
 
-async fn insert_message(
-    tx: &mut Tx,
-    envelope: &Envelope,
-    tenant: &str,
-    body: &Body,
-    body_id: &str,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO message (id, tenant_id, direction, kind, listener, account, peer, helo, tls, return_path,
+fn insert_message(tx: &mut Tx, envelope: &Envelope, tenant: &str, body: &Body, body_id: &str) {
+    tx.later("spool::insert_message", "INSERT INTO message (id, tenant_id, direction, kind, listener, account, peer, helo, tls, return_path,
             envid, ret, body_type, size, body_id, received_at)
-         VALUES ($1, $2, 'in', 'message', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-    )
+         VALUES ($1, $2, 'in', 'message', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)")
     .bind(envelope.id.to_string())
     .bind(tenant)
     .bind(envelope.listener.word())
@@ -216,24 +208,13 @@ async fn insert_message(
     .bind(&envelope.body)
     .bind(i64::try_from(body.len()).unwrap_or(i64::MAX))
     .bind(body_id)
-    .bind(envelope.received_at.0)
-    .execute(tx.conn())
-    .await
-    .named("spool::insert_message")?;
-    Ok(())
+    .bind(envelope.received_at.0);
 }
 
-async fn insert_leg(
-    tx: &mut Tx,
-    envelope: &Envelope,
-    tenant: &str,
-    recipient: &Recipient,
-) -> Result<(), StoreError> {
+fn insert_leg(tx: &mut Tx, envelope: &Envelope, tenant: &str, recipient: &Recipient) {
     let now = tx.now();
-    sqlx::query(
-        "INSERT INTO leg (message_id, recipient_key, recipient, tenant_id, state, notify, orcpt, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-    )
+    tx.later("spool::insert_leg", "INSERT INTO leg (message_id, recipient_key, recipient, tenant_id, state, notify, orcpt, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
     .bind(envelope.id.to_string())
     .bind(recipient.address.key())
     .bind(recipient.address.written())
@@ -241,11 +222,7 @@ async fn insert_leg(
     .bind(LegState::Accepted.word())
     .bind(&recipient.notify)
     .bind(&recipient.orcpt)
-    .bind(now.0)
-    .execute(tx.conn())
-    .await
-    .named("spool::insert_leg")?;
-    Ok(())
+    .bind(now.0);
 }
 
 type MessageRow = (

@@ -444,7 +444,7 @@ const CANCELLABLE: [LegState; 5] = [
 async fn cancel_in(tx: &mut Tx, actor: Actor, id: TrackingId) -> Result<Ended, StoreError> {
     let tenant: Option<String> = sqlx::query_scalar("SELECT tenant_id FROM message WHERE id = $1")
         .bind(id.to_string())
-        .fetch_optional(tx.conn())
+        .fetch_optional(tx.conn().await?)
         .await
         .named("messages::cancel")?;
     let Some(tenant) = tenant else {
@@ -490,7 +490,7 @@ async fn cancel_legs(
     .bind(format!("by {}", actor.word()))
     .bind(now.0)
     .bind(format!(" {} ", words.join(" ")))
-    .fetch_all(tx.conn())
+    .fetch_all(tx.conn().await?)
     .await
     .named("messages::cancel_legs")
 }

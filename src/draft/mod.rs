@@ -107,7 +107,7 @@ pub async fn submit(
                     return Ok(known);
                 }
                 let body_id = tx.keep_body(&draft.body).await?;
-                insert_submission(tx, &envelope, &tenant, &draft, &body_id).await?;
+                insert_submission(tx, &envelope, &tenant, &draft, &body_id);
                 let due = tx.now().plus(waits.processed);
                 let answer_due = (draft.kind == DraftKind::Message).then_some(due);
                 let leases = insert_legs_and_jobs(tx, &tenant, &draft, answer_due).await?;
@@ -143,7 +143,7 @@ async fn claim_message_id(
     .bind(draft.id.to_string())
     .bind(now.0)
     .bind(now.minus(limits::DUPLICATE_WINDOW).0)
-    .fetch_optional(tx.conn())
+    .fetch_optional(tx.conn().await?)
     .await
     .named("draft::claim_message_id")?;
     if taken.is_some() {
@@ -154,7 +154,7 @@ async fn claim_message_id(
     )
     .bind(draft.from.key())
     .bind(draft.message_id.as_str())
-    .fetch_one(tx.conn())
+    .fetch_one(tx.conn().await?)
     .await
     .named("draft::claim_message_id")?;
     let known = tracking.parse::<TrackingId>();
@@ -164,18 +164,10 @@ async fn claim_message_id(
     }))
 }
 
-async fn insert_submission(
-    tx: &mut Tx,
-    envelope: &Envelope,
-    tenant: &str,
-    draft: &Draft,
-    body_id: &str,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO message (id, tenant_id, direction, kind, listener, account, peer, helo, tls, return_path,
+fn insert_submission(tx: &mut Tx, envelope: &Envelope, tenant: &str, draft: &Draft, body_id: &str) {
+    tx.later("draft::insert_submission", "INSERT INTO message (id, tenant_id, direction, kind, listener, account, peer, helo, tls, return_path,
             envid, ret, body_type, message_id, sender, sender_key, size, body_id, received_at)
-         VALUES ($1, $2, 'out', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
-    )
+         VALUES ($1, $2, 'out', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)")
     .bind(draft.id.to_string())
     .bind(tenant)
     .bind(draft.kind.word())
@@ -193,11 +185,7 @@ async fn insert_submission(
     .bind(draft.from.key())
     .bind(i64::try_from(draft.body.len()).unwrap_or(i64::MAX))
     .bind(body_id)
-    .bind(envelope.received_at.0)
-    .execute(tx.conn())
-    .await
-    .named("draft::insert_submission")?;
-    Ok(())
+    .bind(envelope.received_at.0);
 }
 
 /// A report of ours enters the queue, in the transaction that makes it true. `about`: the message it reports on;
@@ -214,11 +202,9 @@ pub async fn insert_report(
 ) -> Result<Vec<Lease>, StoreError> {
     let body_id = tx.keep_body(&draft.body).await?;
     let now = tx.now();
-    sqlx::query(
-        "INSERT INTO message (id, tenant_id, direction, kind, return_path, message_id, sender, sender_key, about,
+    tx.later("draft::insert_report", "INSERT INTO message (id, tenant_id, direction, kind, return_path, message_id, sender, sender_key, about,
             hint, size, body_id, received_at)
-         VALUES ($1, $2, 'out', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-    )
+         VALUES ($1, $2, 'out', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)")
     .bind(draft.id.to_string())
     .bind(tenant)
     .bind(draft.kind.word())
@@ -230,10 +216,7 @@ pub async fn insert_report(
     .bind(hint)
     .bind(i64::try_from(draft.body.len()).unwrap_or(i64::MAX))
     .bind(body_id)
-    .bind(now.0)
-    .execute(tx.conn())
-    .await
-    .named("draft::insert_report")?;
+    .bind(now.0);
     insert_legs_and_jobs(tx, tenant, draft, None).await
 }
 
@@ -245,10 +228,8 @@ async fn insert_legs_and_jobs(
 ) -> Result<Vec<Lease>, StoreError> {
     let now = tx.now();
     for recipient in &draft.to {
-        sqlx::query(
-            "INSERT INTO leg (message_id, recipient_key, recipient, tenant_id, state, asked, answer_due, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
+        tx.later("draft::insert_leg", "INSERT INTO leg (message_id, recipient_key, recipient, tenant_id, state, asked, answer_due, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
         .bind(draft.id.to_string())
         .bind(recipient.key())
         .bind(recipient.written())
@@ -256,10 +237,7 @@ async fn insert_legs_and_jobs(
         .bind(LegState::Queued.word())
         .bind(i64::from(draft.asked))
         .bind(answer_due.map(|at| at.0))
-        .bind(now.0)
-        .execute(tx.conn())
-        .await
-        .named("draft::insert_leg")?;
+        .bind(now.0);
     }
     let life = match draft.kind {
         DraftKind::Message => limits::REFERRAL_QUEUE_LIFE,

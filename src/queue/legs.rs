@@ -20,20 +20,18 @@ pub struct Change<'a> {
 /// From which states the change may be made; anything else was overtaken by another event.
 pub type From<'a> = &'a [LegState];
 
-/// Changes the state, if it is one of `from`. False if it was not.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn set_state(
+/// Changes the state, if it is one of `from`.
+pub fn set_state(
     tx: &mut Tx,
     message: TrackingId,
     recipient: &Address,
     from: From<'_>,
     change: Change<'_>,
-) -> Result<bool, StoreError> {
+) {
     let words: Vec<&str> = from.iter().map(|state| state.word()).collect();
     let now = tx.now();
-    let done = sqlx::query(
+    tx.later(
+        "legs::set_state",
         "UPDATE leg SET state = $3, reason = $4, detail = $5, updated_at = $6
          WHERE message_id = $1 AND recipient_key = $2 AND $7 LIKE '% ' || state || ' %'",
     )
@@ -43,11 +41,7 @@ pub async fn set_state(
     .bind(change.reason.map(Reason::code))
     .bind(change.detail)
     .bind(now.0)
-    .bind(format!(" {} ", words.join(" ")))
-    .execute(tx.conn())
-    .await
-    .named("legs::set_state")?;
-    Ok(done.rows_affected() > 0)
+    .bind(format!(" {} ", words.join(" ")));
 }
 
 /// Gives the final answer, if none was given yet (B-017). Nothing is awaited any more. False if there was one.
@@ -73,7 +67,7 @@ pub async fn answer(
     .bind(change.detail)
     .bind(now.0)
     .bind(answer.word())
-    .execute(tx.conn())
+    .execute(tx.conn().await?)
     .await
     .named("legs::answer")?;
     Ok(done.rows_affected() > 0)
@@ -93,7 +87,7 @@ pub async fn await_until(
         .bind(message.to_string())
         .bind(recipient.key())
         .bind(due.0)
-        .execute(tx.conn())
+        .execute(tx.conn().await?)
         .await
         .named("legs::await_until")?;
     Ok(())

@@ -6,7 +6,7 @@ use crate::journal::{Answer, Entry, Event, LegState, Reason};
 use crate::notify::sql as notices;
 use crate::queue::legs::{self, Change};
 use crate::queue::{Lease, sql as jobs};
-use crate::store::{Named, StoreError, Tx};
+use crate::store::{StoreError, Tx};
 use crate::world::Timestamp;
 
 /// What is written about one recipient.
@@ -112,7 +112,7 @@ impl Leg<'_> {
     ) -> Result<Option<Lease>, StoreError> {
         match (result, next) {
             (Result4::Relayed { host, tls, reply }, _) => {
-                self.relayed(tx, &reply).await?;
+                self.relayed(tx, &reply);
                 self.record(
                     tx,
                     Event::Relayed {
@@ -125,7 +125,7 @@ impl Leg<'_> {
                 Ok(None)
             }
             (Result4::HandedOver { message }, _) => {
-                self.relayed(tx, "handed over within this gateway").await?;
+                self.relayed(tx, "handed over within this gateway");
                 self.record(tx, Event::HandedOver { message });
                 Ok(None)
             }
@@ -141,8 +141,7 @@ impl Leg<'_> {
                     self.recipient,
                     &[LegState::Queued],
                     change,
-                )
-                .await?;
+                );
                 let attempt = self.attempt;
                 self.record(
                     tx,
@@ -172,25 +171,19 @@ impl Leg<'_> {
         ));
     }
 
-    async fn relayed(&self, tx: &mut Tx, detail: &str) -> Result<(), StoreError> {
+    fn relayed(&self, tx: &mut Tx, detail: &str) {
         // A report may have overtaken this commit (B-024): only a leg that still waits becomes `relayed`.
         let now = tx.now();
-        sqlx::query(
-            "UPDATE leg SET state = CASE state WHEN $3 THEN $4 ELSE state END, reason = NULL, detail = $5,
+        tx.later("relay::relayed", "UPDATE leg SET state = CASE state WHEN $3 THEN $4 ELSE state END, reason = NULL, detail = $5,
                 token = $6, updated_at = $7
-             WHERE message_id = $1 AND recipient_key = $2",
-        )
+             WHERE message_id = $1 AND recipient_key = $2")
         .bind(self.draft.id.to_string())
         .bind(self.recipient.key())
         .bind(LegState::Queued.word())
         .bind(LegState::Relayed.word())
         .bind(detail)
         .bind(self.token)
-        .bind(now.0)
-        .execute(tx.conn())
-        .await
-        .named("relay::relayed")?;
-        Ok(())
+        .bind(now.0);
     }
 
     async fn failed(

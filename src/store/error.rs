@@ -118,7 +118,7 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Every statement of a station runs under a name: `query.execute(tx.conn()).await.named("job-put")?`.
+/// Every statement of a station runs under a name: `query.execute(tx.conn().await?).await.named("job-put")?`.
 pub trait Named<T> {
     /// Names the statement in the error.
     ///

@@ -61,7 +61,7 @@ async fn insert_setting(tx: &mut Tx, key: &str) -> Result<(), StoreError> {
         "INSERT INTO setting (scope, key, value, actor, at) VALUES ('global', $1, '', '', 0)",
     )
     .bind(key)
-    .execute(tx.conn())
+    .execute(tx.conn().await?)
     .await
     .named("setting-put")?;
     Ok(())
@@ -189,7 +189,7 @@ async fn a_full_database_refuses_everyone_in_the_commit_and_goes_on_when_there_i
                 .write("fill", move |tx| {
                     Box::pin(async move {
                         sqlx::query("PRAGMA max_page_count = 100")
-                            .execute(tx.conn())
+                            .execute(tx.conn().await?)
                             .await
                             .named("cap")?;
                         sqlx::query(
@@ -197,7 +197,7 @@ async fn a_full_database_refuses_everyone_in_the_commit_and_goes_on_when_there_i
                         )
                         .bind(octets.to_string())
                         .bind(octets)
-                        .execute(tx.conn())
+                        .execute(tx.conn().await?)
                         .await
                         .named("fill")?;
                         Ok(())
@@ -246,13 +246,13 @@ async fn a_commit_that_fails_is_told_to_everyone_in_it_and_the_writer_goes_on() 
             tx.keep_body(&kept).await?;
             // Checked only at the commit, which therefore fails.
             sqlx::query("PRAGMA defer_foreign_keys = ON")
-                .execute(tx.conn())
+                .execute(tx.conn().await?)
                 .await
                 .named("defer")?;
             sqlx::query(
                 "INSERT INTO account (name, tenant_id, created_at) VALUES ('x', 'nobody', 0)",
             )
-            .execute(tx.conn())
+            .execute(tx.conn().await?)
             .await
             .named("orphan")?;
             Ok(())
@@ -399,7 +399,7 @@ async fn a_database_of_a_newer_carepost_is_refused() {
                 "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
                  VALUES (9000, 'from the future', TRUE, x'00', 0)",
             )
-            .execute(tx.conn())
+            .execute(tx.conn().await?)
             .await
             .named("newer")?;
             Ok(())
@@ -519,7 +519,7 @@ async fn the_seals_show_the_first_row_that_was_touched() {
         let work = store.write("touch", move |tx| {
             Box::pin(async move {
                 sqlx::query(change)
-                    .execute(tx.conn())
+                    .execute(tx.conn().await?)
                     .await
                     .named("touch")?;
                 Ok(())

@@ -140,7 +140,7 @@ pub async fn commit(
     if !kept {
         return Ok(None);
     }
-    note_opened(tx, message, facts).await?;
+    note_opened(tx, message, facts);
     tx.record(Entry::message(&tenant, message, facts.event.clone()));
     let mut committed = Committed::default();
     for verdict in verdicts {
@@ -203,7 +203,7 @@ pub async fn commit_unopenable(
             reason: Some(reason),
             detail,
         };
-        legs::set_state(tx, message, recipient, &OPENABLE, change).await?;
+        legs::set_state(tx, message, recipient, &OPENABLE, change);
     }
     Ok(())
 }
@@ -217,14 +217,8 @@ struct Granted {
     reports: Vec<(&'static str, Draft)>,
 }
 
-async fn note_opened(
-    tx: &mut Tx,
-    message: TrackingId,
-    facts: &OpenedFacts,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "UPDATE message SET message_id = $2, sender = $3, sender_key = $4, digest = $5, kind = $6 WHERE id = $1",
-    )
+fn note_opened(tx: &mut Tx, message: TrackingId, facts: &OpenedFacts) {
+    tx.later("trust::note_opened", "UPDATE message SET message_id = $2, sender = $3, sender_key = $4, digest = $5, kind = $6 WHERE id = $1")
     .bind(message.to_string())
     .bind(&facts.message_id)
     .bind(facts.sender.as_ref().map(Address::written))
@@ -233,11 +227,7 @@ async fn note_opened(
     .bind(match facts.kind {
         Kind::Message => "message",
         Kind::Report => "mdn",
-    })
-    .execute(tx.conn())
-    .await
-    .named("trust::note_opened")?;
-    Ok(())
+    });
 }
 
 async fn commit_grant(
@@ -260,7 +250,7 @@ async fn commit_grant(
             reason: None,
             detail: &earlier,
         };
-        legs::set_state(tx, message, &recipient, &OPENABLE, change).await?;
+        legs::set_state(tx, message, &recipient, &OPENABLE, change);
         tx.record(Entry::leg(
             tenant,
             message,
@@ -277,7 +267,7 @@ async fn commit_grant(
         profile: profile.word().to_owned(),
     };
     tx.record(Entry::leg(tenant, message, &recipient, event));
-    note_grant(tx, facts.asked, &next).await?;
+    note_grant(tx, facts.asked, &next);
     for (kind, draft) in reports {
         let leases =
             draft::insert_report(tx, tenant, &draft, message, facts.hint.as_deref()).await?;
@@ -364,7 +354,7 @@ async fn seen_before(
 ) -> Result<Option<String>, StoreError> {
     let now = tx.now();
     let digest = crate::crypto::hex(cms_digest);
-    let fresh: Option<(String,)> = sqlx::query_as(
+    tx.later("trust::seen_before", 
         "INSERT INTO seen (recipient_key, digest, message_id, at) VALUES ($1, $2, $3, $4)
          ON CONFLICT (recipient_key, digest) DO UPDATE SET message_id = excluded.message_id, at = excluded.at
             WHERE seen.at < $5
@@ -374,10 +364,8 @@ async fn seen_before(
     .bind(&digest)
     .bind(message.to_string())
     .bind(now.0)
-    .bind(now.minus(limits::DUPLICATE_WINDOW).0)
-    .fetch_optional(tx.conn())
-    .await
-    .named("trust::seen_before")?;
+    .bind(now.minus(limits::DUPLICATE_WINDOW).0);
+    let fresh: Option<(String,)> = tx.ask().await?;
     if fresh.is_some() {
         return Ok(None);
     }
@@ -385,13 +373,13 @@ async fn seen_before(
         sqlx::query_as("SELECT message_id FROM seen WHERE recipient_key = $1 AND digest = $2")
             .bind(recipient.key())
             .bind(&digest)
-            .fetch_one(tx.conn())
+            .fetch_one(tx.conn().await?)
             .await
             .named("trust::seen_before")?;
     Ok(Some(earlier))
 }
 
-async fn note_grant(tx: &mut Tx, asked: bool, next: &Next) -> Result<(), StoreError> {
+fn note_grant(tx: &mut Tx, asked: bool, next: &Next) {
     let grant = next.grant();
     let (state, reason, detail) = match next {
         Next::Deliver(_) => (LegState::Delivering, None, ""),
@@ -399,10 +387,8 @@ async fn note_grant(tx: &mut Tx, asked: bool, next: &Next) -> Result<(), StoreEr
         Next::Settled(_) => (LegState::Settled, None, ""),
     };
     let now = tx.now();
-    sqlx::query(
-        "UPDATE leg SET state = $3, reason = $4, detail = $5, anchor = $6, signer = $7, asked = $8, updated_at = $9
-         WHERE message_id = $1 AND recipient_key = $2",
-    )
+    tx.later("trust::note_grant", "UPDATE leg SET state = $3, reason = $4, detail = $5, anchor = $6, signer = $7, asked = $8, updated_at = $9
+         WHERE message_id = $1 AND recipient_key = $2")
     .bind(grant.message().to_string())
     .bind(grant.recipient().key())
     .bind(state.word())
@@ -411,11 +397,7 @@ async fn note_grant(tx: &mut Tx, asked: bool, next: &Next) -> Result<(), StoreEr
     .bind(grant.anchor().to_string())
     .bind(crate::crypto::hex(&grant.signer()))
     .bind(i64::from(asked))
-    .bind(now.0)
-    .execute(tx.conn())
-    .await
-    .named("trust::note_grant")?;
-    Ok(())
+    .bind(now.0);
 }
 
 async fn refuse(
@@ -431,7 +413,7 @@ async fn refuse(
         reason: Some(reason),
         detail,
     };
-    legs::set_state(tx, message, recipient, &OPENABLE, change).await?;
+    legs::set_state(tx, message, recipient, &OPENABLE, change);
     let event = Event::Refused {
         reason,
         detail: detail.to_owned(),
@@ -453,7 +435,7 @@ async fn undecided(
         reason: Some(Reason::RevocationUnknown),
         detail: &detail,
     };
-    legs::set_state(tx, message, recipient, &OPENABLE, change).await?;
+    legs::set_state(tx, message, recipient, &OPENABLE, change);
     tx.record(Entry::leg(
         tenant,
         message,
