@@ -25,6 +25,7 @@ struct Copy {
     draft: String,
     trace: String,
     body: Body,
+    attempt: u32,
 }
 
 /// Where the file lies.
@@ -45,6 +46,7 @@ pub(super) async fn hand_over(world: &World, maildir: &Path, parcel: &Parcel<'_>
         base: base.clone(),
         trace: parcel.trace.clone(),
         body: parcel.body.clone(),
+        attempt: parcel.attempt,
     };
     let told = maildir.display().to_string();
     match tokio::task::spawn_blocking(move || store(&copy)).await {
@@ -126,6 +128,11 @@ fn prepare(maildir: &Path, parts: &[PathBuf; 3]) -> io::Result<()> {
 fn find<'a>(copy: &Copy, new: &'a Path, cur: &'a Path) -> io::Result<Option<&'a Path>> {
     if new.join(&copy.base).try_exists()? {
         return Ok(Some(new));
+    }
+    // Attempts are counted durably before they begin, so the first finds nothing that was read already; and a
+    // `cur` that nobody tidies holds thousands of names.
+    if copy.attempt <= 1 {
+        return Ok(None);
     }
     for entry in fs::read_dir(cur)? {
         let name = entry?.file_name();

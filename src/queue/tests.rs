@@ -39,7 +39,7 @@ async fn put_jobs(store: &Store, count: usize) -> TrackingId {
                  VALUES ($1, 'default', 'out', 'message', 0, 0)",
             )
             .bind(message.to_string())
-            .execute(tx.conn())
+            .execute(tx.conn().await?)
             .await
             .named("message-put")?;
             for number in 0..count {
@@ -201,7 +201,7 @@ async fn a_row_that_does_not_read_back_is_held_and_stops_no_other() {
         Box::pin(async move {
             sqlx::query("UPDATE job SET kind = 'dance' WHERE id = $1")
                 .bind(format!("{message}.0"))
-                .execute(tx.conn())
+                .execute(tx.conn().await?)
                 .await
                 .named("spoil")?;
             Ok(())

@@ -415,7 +415,7 @@ pub(crate) async fn open_store(dir: &Path) -> Store {
     store
         .write("test", move |tx| {
             Box::pin(async move {
-                sqlx::query(insert).execute(tx.conn()).await?;
+                sqlx::query(insert).execute(tx.conn().await?).await?;
                 Ok(())
             })
         })
