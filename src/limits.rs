@@ -161,7 +161,7 @@ pub const CRL_OCTETS_MAX: usize = 64 * 1024 * 1024;
 pub const CRL_SIGNER_DEPTH_MAX: usize = 4;
 /// Octets of one file that `carepost trust check` reads: the largest CRL in PEM.
 pub const CHECKED_FILE_OCTETS_MAX: u64 = 96 * 1024 * 1024;
-/// Octets of one line of a batch.
+/// Octets of one line of a batch: paths and addresses; a hundred of the longest are 450 KB.
 pub const BATCH_LINE_OCTETS_MAX: usize = 1024 * 1024;
 /// Name comparisons of one judgment. webpki's `Budget`: 250,000.
 pub const NAME_COMPARISONS_MAX: usize = 250_000;
@@ -276,8 +276,6 @@ pub const HEALTH_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 // ---- smime ------------------------------------------------------------------------------------
 
-/// One line of `carepost smime --batch`: paths and addresses; a hundred of the longest are 450 KB.
-pub const BATCH_LINE_MAX: u64 = 1024 * 1024;
 /// Elements that `carepost smime inspect` prints; a message with 20 certificates has some 2,000.
 pub const OUTLINE_LINES_MAX: usize = 5_000;
 /// Octets of everything but strings that `carepost smime inspect` reads.

@@ -176,12 +176,13 @@ fn read_leaf(
     Ok((leaf, rest.collect()))
 }
 
-/// What cannot be read counts for nothing, and is told.
-fn read_certificates(files: &[File], notes: &mut Vec<String>) -> Vec<Arc<Certificate>> {
+/// The certificates of these files. What cannot be read counts for nothing, and is told.
+pub fn read_certificates(files: &[File], notes: &mut Vec<String>) -> Vec<Arc<Certificate>> {
     read_all(files, Kind::Certificate, parse, notes)
 }
 
-fn read_crls(files: &[File], notes: &mut Vec<String>) -> Vec<Arc<Crl>> {
+/// The CRLs of these files, in the same way.
+pub fn read_crls(files: &[File], notes: &mut Vec<String>) -> Vec<Arc<Crl>> {
     let parse = |der: &[u8]| Crl::parse(der).map_err(|error| error.to_string());
     read_all(files, Kind::Crl, parse, notes)
 }
