@@ -151,6 +151,14 @@ pub const PATHS_MAX: usize = 50;
 pub const PATH_STEPS_MAX: usize = 1_000;
 /// Policies that are followed at one level of one path (RFC 9618 §5.1 bounds the graph; this bounds its width).
 pub const POLICY_NODES_MAX: usize = 1_000;
+/// Policies and mappings that are followed in all paths of one judgment: 50 paths of 8 CAs with 50 each.
+pub const POLICY_WORK_MAX: usize = 20_000;
+/// Certificates beside the leaf that one judgment looks at. A message brings at most [`CERTIFICATES_MAX`]; this
+/// bounds what is handed to `carepost trust check`. All CAs of the largest test suites are fewer.
+pub const BAG_CERTIFICATES_MAX: usize = 1_000;
+/// Signature checks of one judgment, by what they cost, in hundredths of one with P-256: 40 with P-384,
+/// 73 with RSA 8192; cheaper keys meet [`SIGNATURE_CHECKS_MAX`] first. Some 30 ms (docs/performance.md).
+pub const SIGNATURE_COST_MAX: usize = 40_000;
 /// Octets of one CRL. The largest lists of public CAs were below this; Direct's have some hundred entries.
 pub const CRL_OCTETS_MAX: usize = 64 * 1024 * 1024;
 /// Certificates whose status is asked for while that of another is: a CRL's signer, whose own CRL has a

@@ -6,7 +6,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use der::asn1::ObjectIdentifier;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -15,7 +14,7 @@ use crate::envelope::Address;
 use crate::limits::{BATCH_LINE_OCTETS_MAX, CHECKED_FILE_OCTETS_MAX};
 use crate::trust::check::{Answer, Case, File, Verdict, check};
 use crate::trust::{
-    ExtendedUsage, PathPurpose, PolicyRules, Profile, RevocationMode, RevocationScope, Rules,
+    ExtendedUsage, Oid, PathPurpose, PolicyRules, Profile, RevocationMode, RevocationScope, Rules,
     Switch,
 };
 use crate::world::{Timestamp, World};
@@ -381,8 +380,8 @@ fn choose<T: Copy>(
     }
 }
 
-fn oid(name: &str, text: &str) -> Result<ObjectIdentifier, String> {
-    ObjectIdentifier::new(text).map_err(|_| format!("{name}: {text:?} is no OID"))
+fn oid(name: &str, text: &str) -> Result<Oid, String> {
+    Oid::parse(text).ok_or_else(|| format!("{name}: {text:?} is no OID"))
 }
 
 /// A file, or why it cannot be read.

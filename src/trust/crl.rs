@@ -15,8 +15,9 @@ use crate::world::Timestamp;
 use super::Certificate;
 use super::algorithm::read_signature_algorithm;
 use super::certificate::range_of;
-use super::extensions::{dotted, read_extension};
+use super::extensions::read_extension;
 use super::name::Name;
+use super::oid::dotted;
 use super::points::{self, PointName, Scope};
 use super::tlv::{self, Element, tag};
 

@@ -13,8 +13,10 @@ mod constraints;
 mod crl;
 mod examine;
 mod extensions;
+mod general;
 mod judge;
 mod name;
+mod oid;
 mod path;
 mod points;
 mod policy;
@@ -36,6 +38,7 @@ pub use judge::{
     Distrust, Grant, GrantRow, Judgment, Need, RecipientJudgment, Side, TrustedRecipient, judge,
     judge_recipient, judge_report,
 };
+pub use oid::Oid;
 pub use path::{Failure, Path, Question, Work, build_path, build_path_within, find_path};
 pub use rules::{
     ExtendedUsage, PathPurpose, PolicyRules, RevocationMode, RevocationScope, Rules, Standard,

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use der::asn1::ObjectIdentifier;
-
 use crate::limits::RSA_BITS_MIN;
+
+use super::oid::Oid;
 
 /// RFC 5280 §4.2.1.12, id-kp-emailProtection.
 pub const EMAIL_PROTECTION: &str = "1.3.6.1.5.5.7.3.4";
@@ -42,7 +42,7 @@ pub enum ExtendedUsage {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyRules {
     /// user-initial-policy-set; empty is anyPolicy.
-    pub acceptable: BTreeSet<ObjectIdentifier>,
+    pub acceptable: BTreeSet<Oid>,
     /// initial-explicit-policy.
     pub explicit: Switch,
     /// initial-policy-mapping-inhibit.
@@ -91,6 +91,8 @@ pub enum RevocationScope {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     pub standard: Standard,
+    /// Whether a path that uses key identifiers must use them throughout (RFC 5280 §4.2.1.1, §4.2.1.2).
+    pub key_ids: Switch,
     pub purpose: PathPurpose,
     /// Whether a CA may stand at the leaf's place (A-018 says no).
     pub ca_as_leaf: Switch,
@@ -106,6 +108,7 @@ impl Rules {
     pub fn direct(purpose: PathPurpose) -> Self {
         Self {
             standard: Standard::Direct,
+            key_ids: Switch::Off,
             purpose,
             ca_as_leaf: Switch::Off,
             extended_usage: ExtendedUsage::Only(EMAIL_PROTECTION.to_owned()),
@@ -120,6 +123,7 @@ impl Rules {
     pub fn rfc5280() -> Self {
         Self {
             standard: Standard::Rfc5280,
+            key_ids: Switch::On,
             ca_as_leaf: Switch::On,
             extended_usage: ExtendedUsage::Any,
             ..Self::direct(PathPurpose::Any)
@@ -131,6 +135,7 @@ impl Rules {
     pub fn plain_mail() -> Self {
         let mail = Self::direct(PathPurpose::Sign);
         Self {
+            key_ids: mail.key_ids,
             purpose: mail.purpose,
             extended_usage: mail.extended_usage,
             ..Self::rfc5280()

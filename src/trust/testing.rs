@@ -20,6 +20,7 @@ pub(crate) const NOW: Timestamp = Timestamp(1_795_309_323_000_000);
 pub(crate) const DAY: Duration = Duration::from_secs(86_400);
 
 pub(crate) const ECDSA_SHA256: &str = "1.2.840.10045.4.3.2";
+pub(crate) const RSA_SHA256: &str = "1.2.840.113549.1.1.11";
 const DIGITAL_SIGNATURE: u8 = 0x80;
 const KEY_ENCIPHERMENT: u8 = 0x20;
 const KEY_AGREEMENT: u8 = 0x08;
@@ -30,14 +31,12 @@ const CRL_SIGN: u8 = 0x02;
 pub(crate) fn el(tag: u8, value: &[u8]) -> Vec<u8> {
     let length = value.len();
     let mut out = vec![tag];
-    match u8::try_from(length) {
-        Ok(short) if short < 0x80 => out.push(short),
-        Ok(long) => out.extend([0x81, long]),
-        Err(_) => out.extend([
-            0x82,
-            u8::try_from(length >> 8).expect("short"),
-            length as u8,
-        ]),
+    let octets = u32::try_from(length).expect("short").to_be_bytes();
+    match octets {
+        [0, 0, 0, short] if short < 0x80 => out.push(short),
+        [0, 0, 0, long] => out.extend([0x81, long]),
+        [0, 0, long, rest] => out.extend([0x82, long, rest]),
+        [_, long, rest @ ..] => out.extend([0x83, long, rest[0], rest[1]]),
     }
     out.extend(value);
     out
@@ -125,6 +124,50 @@ pub(crate) fn policy_mappings(pairs: &[(&str, &str)]) -> Vec<u8> {
     let pair = |(from, to): &(&str, &str)| el(0x30, &[oid(from), oid(to)].concat());
     let list: Vec<u8> = pairs.iter().flat_map(pair).collect();
     extension("2.5.29.33", true, &el(0x30, &list))
+}
+
+/// policyConstraints with inhibitPolicyMapping alone.
+pub(crate) fn inhibit_policy_mapping(skip: u8) -> Vec<u8> {
+    extension("2.5.29.36", true, &el(0x30, &el(0x81, &[skip])))
+}
+
+pub(crate) fn subject_key_id(id: &[u8]) -> Vec<u8> {
+    extension("2.5.29.14", false, &el(0x04, id))
+}
+
+/// authorityKeyIdentifier with keyIdentifier alone.
+pub(crate) fn authority_key_id(id: &[u8]) -> Vec<u8> {
+    extension("2.5.29.35", false, &el(0x30, &el(0x80, id)))
+}
+
+/// subjectAltName of whole GeneralNames, critical or not.
+pub(crate) fn alt_names(critical: bool, names: &[Vec<u8>]) -> Vec<u8> {
+    extension("2.5.29.17", critical, &el(0x30, &names.concat()))
+}
+
+/// nameConstraints of whole GeneralNames.
+pub(crate) fn trees(permitted: &[Vec<u8>], excluded: &[Vec<u8>]) -> Vec<u8> {
+    let list = |tag: u8, names: &[Vec<u8>]| match names {
+        [] => Vec::new(),
+        names => el(
+            tag,
+            &names
+                .iter()
+                .flat_map(|one| el(0x30, one))
+                .collect::<Vec<u8>>(),
+        ),
+    };
+    let both = [list(0xa0, permitted), list(0xa1, excluded)].concat();
+    extension("2.5.29.30", true, &el(0x30, &both))
+}
+
+/// A Name of attributes as (type, tag of the string, text), one an RDN.
+pub(crate) fn long_name(attributes: &[(&str, u8, &str)]) -> Vec<u8> {
+    let rdn = |(kind, form, text): &(&str, u8, &str)| {
+        let attribute = [oid(kind), el(*form, text.as_bytes())].concat();
+        el(0x31, &el(0x30, &attribute))
+    };
+    el(0x30, &attributes.iter().flat_map(rdn).collect::<Vec<u8>>())
 }
 
 pub(crate) fn inhibit_any_policy(skip: u8) -> Vec<u8> {
@@ -229,6 +272,8 @@ pub(crate) struct Make {
     pub serial: Vec<u8>,
     pub not_before: Timestamp,
     pub not_after: Timestamp,
+    /// The two times, if they are not to be written from the fields above.
+    pub times: Option<Vec<u8>>,
     /// What stands between key and extensions.
     pub unique_ids: Vec<u8>,
     pub extensions: Vec<Vec<u8>>,
@@ -266,6 +311,7 @@ impl Make {
             serial: vec![1],
             not_before: NOW.minus(DAY),
             not_after: NOW.plus(DAY),
+            times: None,
             unique_ids: Vec::new(),
             extensions,
             inner_algorithm: ECDSA_SHA256,
@@ -323,6 +369,20 @@ impl Make {
         self
     }
 
+    /// Signed by a key with RSA.
+    pub fn with_rsa(self) -> Self {
+        Self {
+            inner_algorithm: RSA_SHA256,
+            algorithm: RSA_SHA256,
+            ..self
+        }
+    }
+
+    /// With this subject, DER of a Name.
+    pub fn named(self, subject: Vec<u8>) -> Self {
+        Self { subject, ..self }
+    }
+
     pub fn by_itself(self) -> Made {
         let (name, key) = (self.subject.clone(), self.key.clone());
         self.sign(&name, &key)
@@ -352,7 +412,8 @@ impl Make {
         } else {
             el(0xa3, &el(0x30, &self.extensions.concat()))
         };
-        let validity = [time(self.not_before), time(self.not_after)].concat();
+        let plain = || [time(self.not_before), time(self.not_after)].concat();
+        let validity = self.times.clone().unwrap_or_else(plain);
         let tbs = [
             version,
             el(0x02, &self.serial),
