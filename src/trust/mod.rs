@@ -23,8 +23,9 @@ mod policy;
 mod revocation;
 mod rules;
 mod sql;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod testing;
 mod tlv;
 pub mod verdict;
 

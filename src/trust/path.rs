@@ -543,7 +543,8 @@ impl<'a> Search<'a, '_> {
             trail.push(issuer);
             let found = self.climb(trail);
             trail.pop();
-            if found.is_some() || self.paths > PATHS_MAX {
+            let spent = self.paths > PATHS_MAX || self.work.steps > PATH_STEPS_MAX;
+            if found.is_some() || spent {
                 return found;
             }
         }
@@ -586,5 +587,7 @@ impl<'a> Search<'a, '_> {
     }
 }
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests;
