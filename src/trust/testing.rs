@@ -2,6 +2,8 @@
 //! issuing library allows. Not part of what is built for use.
 
 pub mod bags;
+pub mod chance;
+pub mod oracle;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
