@@ -143,14 +143,16 @@ pub const CERTIFICATE_OCTETS_MAX: usize = 64 * 1024;
 pub const IDENTITY_WARNING: Duration = Duration::from_secs(30 * 86_400);
 /// Signature checks of one judgment. webpki's `Budget`: 100.
 pub const SIGNATURE_CHECKS_MAX: usize = 100;
-/// Certificates between leaf and anchor. No healthcare PKI seen is deeper than 4.
-pub const PATH_DEPTH_MAX: usize = 8;
+/// Certificates between leaf and anchor. No healthcare PKI seen is deeper than 4; four times that.
+pub const PATH_DEPTH_MAX: usize = 16;
 /// Complete paths tried for one leaf.
 pub const PATHS_MAX: usize = 50;
 /// Steps from certificate to issuer in the search of one judgment. An honest bag takes fewer than 20.
 pub const PATH_STEPS_MAX: usize = 1_000;
 /// Policies that are followed at one level of one path (RFC 9618 §5.1 bounds the graph; this bounds its width).
 pub const POLICY_NODES_MAX: usize = 1_000;
+/// Paths that one set of anchors remembers, by leaf; about 10 KiB each.
+pub const VERDICTS_REMEMBERED_MAX: usize = 1_000;
 /// Policies and mappings that are followed in all paths of one judgment: 50 paths of 8 CAs with 50 each.
 pub const POLICY_WORK_MAX: usize = 20_000;
 /// Certificates beside the leaf that one judgment looks at. A message brings at most [`CERTIFICATES_MAX`]; this

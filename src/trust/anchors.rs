@@ -7,6 +7,7 @@ use crate::envelope::Address;
 
 use super::Certificate;
 use super::name::Name;
+use super::remembered::Remembered;
 
 /// SHA-256 of an anchor's DER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -62,6 +63,7 @@ struct Named {
 pub struct AnchorSet {
     by_subject: HashMap<Name, Named>,
     ids: HashMap<[u8; 32], Arc<Certificate>>,
+    pub(super) remembered: Remembered,
 }
 
 impl AnchorSet {

@@ -235,7 +235,7 @@ pub(super) fn check_chain(
     let [anchor, issuers @ .., leaf] = chain else {
         return Err(over("certificates in a path", 0));
     };
-    check_key_ids(chain, rules)?;
+    check_throughout(chain, rules)?;
     let below = issuers.len().saturating_add(1);
     let mut state = State {
         length_left: path_length(anchor),
@@ -265,11 +265,30 @@ fn check_each<'c>(
     policy(leaf, state.policies.check(leaf, true))
 }
 
+/// What RFC 5280 §4.2.1 asks of every CA, and a PKI may leave out as a whole, but not in single certificates.
+fn check_throughout(chain: &[&Certificate], rules: &Rules) -> Result<(), Distrust> {
+    if rules.throughout == Switch::Off {
+        return Ok(());
+    }
+    check_key_ids(chain)?;
+    let [anchor, between @ .., _] = chain else {
+        return Ok(());
+    };
+    let bare = between.iter().find(|one| one.key_usage().is_none());
+    match (anchor.key_usage(), bare) {
+        (Some(_), Some(bare)) => {
+            let what = "a CA without keyUsage below an anchor that has it (RFC 5280 §4.2.1.3)";
+            Err(distrust(Reason::BadExtension, bare, what))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// RFC 5280 §4.2.1.1, §4.2.1.2: every certificate but a self-issued one points at its issuer's key, and every
 /// CA names its own. A PKI without any key identifier is let pass; one that leaves out single ones is not.
-fn check_key_ids(chain: &[&Certificate], rules: &Rules) -> Result<(), Distrust> {
+fn check_key_ids(chain: &[&Certificate]) -> Result<(), Distrust> {
     let points = |one: &Certificate| one.extensions.authority_key_id.is_some();
-    if rules.key_ids == Switch::Off || !chain.iter().any(|one| points(one)) {
+    if !chain.iter().any(|one| points(one)) {
         return Ok(());
     }
     let issuers = chain.split_last().map_or(&[][..], |(_, issuers)| issuers);

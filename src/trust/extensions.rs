@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use der::Decode;
 use x509_cert::ext::pkix::{
     AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, CrlDistributionPoints, InhibitAnyPolicy,
-    IssuerAltName, PolicyConstraints, SubjectInfoAccessSyntax, SubjectKeyIdentifier,
+    PolicyConstraints, SubjectInfoAccessSyntax, SubjectKeyIdentifier,
 };
 
 use super::KeyUsage;
@@ -214,7 +214,11 @@ impl Extensions {
 /// Extensions that ask nothing of a path, but must decode all the same; and those that are not known.
 fn merely_known(oid: &str, critical: bool, value: &[u8]) -> Result<(), Defect> {
     match oid {
-        "2.5.29.18" => decode::<IssuerAltName>("issuerAltName", value).map(drop),
+        "2.5.29.18" => {
+            let names = listed("issuerAltName", value)?;
+            let wrong = names.into_iter().any(|one| General::read(one).is_none());
+            refuse("issuerAltName does not decode", wrong)
+        }
         "2.5.29.46" => decode::<CrlDistributionPoints>("freshestCRL", value).map(drop),
         "2.5.29.9" => directory_attributes(value),
         "1.3.6.1.5.5.7.1.1" => {
@@ -253,7 +257,6 @@ pub(super) fn read_extension(extension: Element<'_>) -> Option<(&[u8], bool, &[u
 fn refuse_empty(oid: &str, value: &[u8]) -> Result<(), Defect> {
     let name = match oid {
         "2.5.29.9" => "subjectDirectoryAttributes",
-        "2.5.29.18" => "issuerAltName",
         "2.5.29.46" => "freshestCRL",
         "1.3.6.1.5.5.7.1.1" => "authorityInfoAccess",
         "1.3.6.1.5.5.7.1.11" => "subjectInfoAccess",

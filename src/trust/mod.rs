@@ -13,6 +13,7 @@ mod constraints;
 mod crl;
 mod examine;
 mod extensions;
+mod filter;
 mod general;
 mod judge;
 mod name;
@@ -20,6 +21,7 @@ mod oid;
 mod path;
 mod points;
 mod policy;
+mod remembered;
 mod revocation;
 mod rules;
 mod sql;
@@ -35,6 +37,7 @@ pub use certificate::{Certificate, CertificateError, KeyUsage};
 pub use chain::{check_usable_for_opening, check_usable_for_signing};
 pub use crl::{Crl, CrlError, Evidence};
 pub use examine::{BoundTo, examine};
+pub use filter::{Filter, KeyAlgorithm, Usage};
 pub use judge::{
     Distrust, Grant, GrantRow, Judgment, Need, RecipientJudgment, Side, TrustedRecipient, judge,
     judge_recipient, judge_report,

@@ -40,10 +40,10 @@ pub struct Question<'a> {
 pub struct Path {
     anchor: AnchorId,
     /// Subjects, leaf first, anchor last.
-    subjects: Vec<String>,
-    certificates: Vec<Arc<Certificate>>,
+    subjects: Arc<[String]>,
+    certificates: Arc<[Arc<Certificate>]>,
     /// What was let pass: status that could not be learnt, under `RevocationMode::Soft`.
-    notes: Vec<String>,
+    notes: Arc<[String]>,
 }
 
 impl Path {
@@ -72,8 +72,8 @@ impl Path {
                 .iter()
                 .map(|one| one.subject_text().to_owned())
                 .collect(),
-            certificates,
-            notes,
+            certificates: certificates.into(),
+            notes: notes.into(),
         }
     }
 }
@@ -193,7 +193,7 @@ pub fn build_path(leaf: &Arc<Certificate>, question: &Question<'_>) -> Result<Pa
     build_path_within(leaf, question, &mut Work::default())
 }
 
-/// As [`build_path`], within what `work` has left.
+/// As [`build_path`], within what `work` has left; a path that the anchors remember costs nothing.
 ///
 /// # Errors
 /// [`Distrust`].
@@ -202,7 +202,13 @@ pub fn build_path_within(
     question: &Question<'_>,
     work: &mut Work,
 ) -> Result<Path, Distrust> {
-    find_path(leaf, question, work).map_err(|failure| failure.why)
+    let remembered = &question.anchors.remembered;
+    if let Some(path) = remembered.find(leaf, question) {
+        return Ok(path);
+    }
+    let path = find_path(leaf, question, work).map_err(|failure| failure.why)?;
+    remembered.keep(leaf, question, &path);
+    Ok(path)
 }
 
 /// As [`build_path_within`], with the path that the failure was found on.
@@ -231,6 +237,11 @@ pub(super) fn find_path_below(
     check_leaf(leaf, question.rules, question.now).map_err(alone)?;
     // a leaf among the anchors vouches for itself, but only after the checks above and its status.
     if question.anchors.contains(leaf) {
+        question
+            .rules
+            .filter
+            .check(std::slice::from_ref(leaf))
+            .map_err(alone)?;
         let notes = check_anchored_leaf(leaf, question, work, under_way).map_err(alone)?;
         return Ok(Path::of(vec![Arc::clone(leaf)], leaf, notes));
     }
@@ -303,6 +314,7 @@ pub(super) fn telling(reason: Reason) -> u8 {
         // Another path may be wrong for good; this one may yet turn out right.
         Reason::RevocationUnknown => 11,
         Reason::OutOfBudget => 9,
+        Reason::Filtered => 10,
         Reason::CertificatePolicy
         | Reason::PathTooLong
         | Reason::NameConstraint
@@ -583,6 +595,7 @@ impl<'a> Search<'a, '_> {
         }
         let chain: Vec<&Certificate> = path.iter().rev().map(|one| &**one).collect();
         check_chain(&chain, self.question.rules, self.work)?;
+        self.question.rules.filter.check(path)?;
         revocation::check(path, &self.question, self.work, self.under_way)
     }
 }

@@ -2,6 +2,8 @@
 
 mod differential;
 mod forms;
+mod incumbents;
+mod lists;
 mod sections;
 
 use super::*;
