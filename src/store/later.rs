@@ -1,4 +1,5 @@
-//! Statements whose results nobody asks for. They wait and go to the database with the next statement that somebody waits for,
+//! Statements whose results nobody asks for. They wait and go to the database with the next statement that
+//! somebody waits for,
 //! or at the end of the submission: one round trip to SQLite's thread instead of one each.
 //! In: statements with `$1` binds, in order. Out: one text with all of them. Nothing is reordered, nothing is dropped.
 

@@ -423,7 +423,7 @@ async fn a_store_opens_under_its_own_key_alone() {
     open(dir.path()).await.close().await;
     let other = KeyEncryptionKey::new([2; 32]);
     let opened = Store::open(&paths(dir.path()), "node", other, World::at(NOW)).await;
-    let error = opened.err().expect("refused");
+    let error = opened.expect_err("refused");
     assert!(matches!(error, StoreError::OtherKey { .. }), "{error}");
     open(dir.path()).await.close().await;
 }

@@ -102,7 +102,8 @@ impl Tx {
         Ok(&mut self.conn)
     }
 
-    /// A statement whose result nobody asks for. It runs with the next that somebody waits for, in this order; its error is
+    /// A statement whose result nobody asks for. It runs with the next that somebody waits for, in this
+    /// order; its error is
     /// that of the submission.
     pub fn later(&mut self, name: &'static str, sql: &'static str) -> Later<'_> {
         self.waiting.add(name, sql)

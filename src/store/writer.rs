@@ -350,7 +350,8 @@ impl Group {
         })
     }
 
-    /// Opens what the next submission can be rolled back to, together with its first statement. Returns the state before.
+    /// Opens what the next submission can be rolled back to, together with its first statement. Returns the
+    /// state before.
     fn enter(&mut self, tx: &mut Tx) -> State {
         let before = self.state;
         let (text, state) = match before {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Functions that were longer than [`FUNCTION_MAX`] when the rule began, as `file::function` with their lines. None may grow;
 /// one that has become shorter than here must be listed shorter, or not at all.
 const LONG_FUNCTIONS: &[(&str, usize)] = &[
-    ("src/notify/sql.rs::commit_report", 94),
+    ("src/notify/sql.rs::commit_report", 93),
     ("src/spool.rs::load", 84),
     ("src/trust/verdict.rs::commit_grant", 78),
 ];
