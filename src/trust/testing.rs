@@ -1,5 +1,5 @@
-//! Certificates and CRLs for tests and benches, built octet by octet so that single fields can be bent in ways no
-//! issuing library allows. Not part of what is built for use.
+//! Certificates and CRLs for tests and benches, built octet by octet so that single fields can be bent in
+//! ways no issuing library allows. Not part of what is built for use.
 
 pub mod bags;
 pub mod chance;
