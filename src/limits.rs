@@ -159,8 +159,8 @@ pub const POLICY_NODES_MAX: usize = 1_000;
 pub const VERDICTS_REMEMBERED_MAX: usize = 1_000;
 /// Policies and mappings that are followed in all paths of one judgment: 50 paths of 8 CAs with 50 each.
 pub const POLICY_WORK_MAX: usize = 20_000;
-/// Certificates beside the leaf that one judgment looks at. A message brings at most [`CERTIFICATES_MAX`]; this
-/// bounds what is handed to `carepost trust check`. All CAs of the largest test suites are fewer.
+/// Certificates beside the leaf that one judgment looks at. A message brings at most [`CERTIFICATES_MAX`];
+/// this bounds what is handed to `carepost trust check`.
 pub const BAG_CERTIFICATES_MAX: usize = 1_000;
 /// Signature checks of one judgment, by what they cost, in hundredths of one with P-256: 40 with P-384,
 /// 73 with RSA 8192; cheaper keys meet [`SIGNATURE_CHECKS_MAX`] first. Some 30 ms (docs/performance.md).

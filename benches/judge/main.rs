@@ -1,6 +1,6 @@
-//! What a verdict costs: CPU time of this process, with keys and certificates read beforehand, as `serve` has them.
-//! In: nothing (`--quick`: few rounds). Out: a table, and which marks are met; the last line is `PASS` or `FAIL`.
-//! Hostile bags are read anew each time: reading them is part of what they cost.
+//! What a verdict costs: CPU time of this process, with keys and certificates read beforehand, as `serve`
+//! has them. In: nothing (`--quick`: few rounds). Out: a table, and which marks are met; the last line is
+//! `PASS` or `FAIL`. Hostile bags are read anew each time: reading them is part of what they cost.
 
 use std::collections::HashMap;
 use std::process::ExitCode;

@@ -1,6 +1,6 @@
-//! Compares our verdicts with those of OpenSSL and of certval on chains made by chance.
-//! In: how many, and a seed. Out: how often verdicts differ and for which written reason (docs/deviations.md); the
-//! last line is `PASS` only if there is one for each: we accept while one of them refuses, or refuse while both accept.
+//! Compares our verdicts with those of OpenSSL and of certval on chains made by chance. In: how many, and a
+//! seed. Out: how often verdicts differ and for which written reason (docs/deviations.md); the last line is
+//! `PASS` only if there is one for each: we accept while one of them refuses, or refuse while both accept.
 
 mod certval_oracle;
 

@@ -1,7 +1,7 @@
-//! Certificate policy filters: what an operator asks of certificates beyond a valid path.
-//! In: a path and a [`Filter`]. Out: nothing, or the rule that is broken, by its name, with the values. Pure, and an
-//! empty filter asks for nothing. Policies are those that the leaf asserts; for one that must hold along the path
-//! there are [`super::PolicyRules`].
+//! Certificate policy filters: what an operator asks of certificates beyond a valid path. In: a
+//! path and a [`Filter`]. Out: nothing, or the rule that is broken, by its name, with the values. Pure, and
+//! an empty filter asks for nothing. Policies are those that the leaf asserts; for one that must hold along
+//! the path there are [`super::PolicyRules`].
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

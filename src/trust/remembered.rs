@@ -1,9 +1,8 @@
-//! Paths that were found valid, for as long as nothing that they rest on changes.
-//! In: a question. Out: the path that an earlier, equal question was answered with. Lives inside an
-//! [`super::AnchorSet`],
-//! which is replaced as a whole when anchors, profiles or filters change: what is taken out is forgotten at once.
-//! Refusals are never remembered, and nothing is that rests on revocation: what speaks against a certificate must
-//! count at once.
+//! Paths that were found valid, for as long as nothing that they rest on changes. In: a question. Out: the
+//! path that an earlier, equal question was answered with. Lives inside an [`super::AnchorSet`], which is
+//! replaced as a whole when anchors, profiles or filters change: what is taken out is forgotten at once.
+//! Refusals are never remembered, and nothing is that rests on revocation: what speaks against a
+//! certificate must count at once.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -69,12 +68,13 @@ impl Remembered {
             path: path.clone(),
         };
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let id = leaf.fingerprint();
         if inner.order.len() >= VERDICTS_REMEMBERED_MAX
+            && !inner.by_leaf.contains_key(&id)
             && let Some(oldest) = inner.order.pop_front()
         {
             inner.by_leaf.remove(&oldest);
         }
-        let id = leaf.fingerprint();
         let beside = inner.by_leaf.entry(id).or_default();
         beside.retain(|other| other.rules != known.rules);
         let is_new = beside.is_empty();

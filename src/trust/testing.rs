@@ -1,5 +1,5 @@
-//! Certificates and CRLs for tests and benches, built octet by octet so that single fields can be bent in ways no
-//! issuing library allows. Not part of what is built for use.
+//! Certificates and CRLs for tests and benches, built octet by octet so that single fields can be bent in
+//! ways no issuing library allows. Not part of what is built for use.
 
 pub mod bags;
 pub mod chance;
@@ -208,6 +208,12 @@ pub struct MakeCrl {
     pub entries: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
     pub extensions: Vec<Vec<u8>>,
     pub version: Option<u8>,
+}
+
+impl Default for MakeCrl {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl MakeCrl {

@@ -1,5 +1,5 @@
-//! `carepost trust check` from outside: each option is heard, each wrong word is refused, and a batch of thousands is answered
-//! line by line, whatever its lines and files hold.
+//! `carepost trust check` from outside: each option is heard, each wrong word is refused, and a batch of
+//! thousands is answered line by line, whatever its lines and files hold.
 
 use std::io::Write;
 use std::path::Path;

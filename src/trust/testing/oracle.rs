@@ -117,7 +117,8 @@ pub fn why_openssl_refuses(answer: &Answer, words: &str) -> Option<&'static str>
     }
 }
 
-/// Why `-x509_strict` may refuse what we accept: rules for CAs that this path does without (docs/deviations.md).
+/// Why `-x509_strict` may refuse what we accept: rules for CAs that a path does without
+/// (docs/deviations.md).
 pub fn why_strict_refuses(words: &str) -> Option<&'static str> {
     [
         (

@@ -1,7 +1,6 @@
-//! Chains made by chance and bent by chance, judged by us (`rfc5280`) and by `openssl verify`, which must be installed.
-//! Where the verdicts differ there is a reason in `testing::oracle`, and in docs/deviations.md; anything
-//! else is a fault
-//! of ours. `scripts/differential` runs thousands of them.
+//! Chains made by chance and bent by chance, judged by us (`rfc5280`) and by `openssl verify`, which must
+//! be installed. Where the verdicts differ there is a reason in `testing::oracle`, and in
+//! docs/deviations.md; anything else is a fault of ours. `scripts/differential` runs thousands of them.
 
 use super::*;
 use crate::trust::testing::chance::{Chance, make_chain};

@@ -1,5 +1,5 @@
-//! Certificates whose form is broken in one place: refused wherever they stand, critical or not; and the nearest
-//! form that is right.
+//! Certificates whose form is broken in one place: refused wherever they stand, critical or not; and the
+//! nearest form that is right.
 
 use super::sections::{answer, leaf, plain, root};
 use super::*;

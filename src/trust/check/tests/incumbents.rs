@@ -1,5 +1,5 @@
-//! Defects of the Java and .NET reference implementations that concern trust: each as what must not happen here. The
-//! numbers are those of the list that the project was begun with.
+//! Defects of the Java and .NET reference implementations that concern trust: each as what must not happen
+//! here. The numbers are those of the list that the project was begun with.
 
 use super::sections::{leaf, root};
 use super::*;

@@ -1,4 +1,5 @@
-//! The cases of NIST PKITS that turn on CRLs (4.4, 4.5, 4.7, 4.14), made anew from RFC 5280; more are in `revocation`.
+//! The cases of NIST PKITS that turn on CRLs (4.4, 4.5, 4.7, 4.14), made anew from RFC 5280; more are in
+//! `revocation`.
 
 use super::sections::leaf;
 use super::*;

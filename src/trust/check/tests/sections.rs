@@ -1,5 +1,6 @@
-//! The cases of NIST PKITS by its sections (4.1 to 4.13, 4.16; CRLs are in `revocation`), and of other public suites
-//! of their kind, made anew from RFC 5280: for each chain that holds, the nearest one that does not.
+//! The cases of NIST PKITS by its sections (4.1 to 4.13, 4.16; CRLs are in `revocation`), and of other
+//! public suites of their kind, made anew from RFC 5280: for each chain that holds, the nearest one that
+//! does not.
 
 use super::*;
 use crate::crypto::issue::KeyKind;
