@@ -76,8 +76,8 @@ impl Remembered {
             inner.by_leaf.remove(&oldest);
         }
         let beside = inner.by_leaf.entry(id).or_default();
-        beside.retain(|other| other.rules != known.rules);
         let is_new = beside.is_empty();
+        beside.retain(|other| other.rules != known.rules);
         beside.push(known);
         if is_new {
             inner.order.push_back(id);
