@@ -210,6 +210,12 @@ pub struct MakeCrl {
     pub version: Option<u8>,
 }
 
+impl Default for MakeCrl {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl MakeCrl {
     /// An empty one.
     pub fn new() -> Self {
