@@ -18,7 +18,8 @@ mod write;
 pub use enveloped::{ContentReader, EnvelopedHead, KeyAgree, RecipientInfo, read_enveloped};
 pub use outline::{Line, outline};
 pub use signed::{
-    OpaqueReader, SignedData, SignerInfo, read_certs_only, read_opaque_signed, read_signed,
+    OpaqueReader, SignedData, SignerInfo, is_signed_attributes, read_certs_only,
+    read_opaque_signed, read_signed,
 };
 pub use write::{EnvelopedPlan, KeyTransRecipient, signed_attributes, signed_data};
 

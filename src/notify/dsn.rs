@@ -222,11 +222,11 @@ fn status_code(reason: Reason, detail: &str) -> String {
         R::QueueExpired => "4.4.7",
         R::NoProcessed | R::NoDispatched => "5.4.7",
         // Content: §3.7.
-        R::Malformed | R::NotWrapped | R::BadHeaders => "5.6.0",
+        R::Malformed | R::NotWrapped | R::BadHeaders | R::TwoContents => "5.6.0",
         // Security: §3.8. Untrusted; unsecured; key or certificate unusable; algorithm; integrity.
         R::NoPath | R::SignerNotSender | R::EnvelopeSender | R::EnvelopeRecipient => "5.7.1",
-        R::SenderNotYours => "5.7.1",
-        R::NotEncrypted | R::NotSigned | R::NoCertificate => "5.7.4",
+        R::SenderNotYours | R::MisleadingSender => "5.7.1",
+        R::NotEncrypted | R::NotSigned | R::PartlySigned | R::NoCertificate => "5.7.4",
         R::NoKey | R::DoubledRecipient | R::DecryptFailed | R::BadAttributes => "5.7.5",
         R::Expired | R::NotYetValid | R::BadIssuerSignature | R::NotCa => "5.7.5",
         R::PathTooLong | R::LeafIsCa | R::WrongUsage | R::NotBound => "5.7.5",

@@ -9,7 +9,7 @@ use x509_parser::certificate::X509CertificateParser;
 use x509_parser::nom::Parser;
 use x509_parser::prelude::X509Certificate;
 
-use crate::crypto::{CryptoError, Digest, PublicKey, SignatureAlgorithm, sha256};
+use crate::crypto::{CryptoError, Digest, DigestAlgorithm, PublicKey, SignatureAlgorithm, sha256};
 use crate::limits::CERTIFICATE_OCTETS_MAX;
 use crate::world::Timestamp;
 
@@ -196,14 +196,29 @@ impl Certificate {
         matches!(self.extensions.basic_constraints, Some((true, _)))
     }
 
-    /// Whether this certificate is the one that `rid` names.
+    /// Whether this certificate is the one that `rid` names. Names are compared as names (RFC 5280 §7.1):
+    /// some peers write the issuer anew, with other string types. A wrong guess proves nothing: the key must
+    /// still fit.
     pub fn is_named_by(&self, rid: &crate::cms::Identifier) -> bool {
         match rid {
             crate::cms::Identifier::IssuerAndSerial { issuer, serial } => {
-                *issuer == self.issuer && *serial == self.serial
+                same_number(serial, &self.serial)
+                    && (*issuer == self.issuer
+                        || Name::parse(issuer).is_some_and(|read| read.name == self.issuer_name))
             }
-            crate::cms::Identifier::KeyId(id) => self.subject_key_id() == Some(id),
+            crate::cms::Identifier::KeyId(id) => match self.subject_key_id() {
+                Some(own) => own == id,
+                None => self.hashed_key_id().is_some_and(|own| own == *id),
+            },
         }
+    }
+
+    /// The key identifier that peers compute for a certificate that has none (RFC 5280 §4.2.1.2, method 1).
+    fn hashed_key_id(&self) -> Option<Vec<u8>> {
+        let (_, read) = x509_parser::parse_x509_certificate(&self.der).ok()?;
+        let mut digest = Digest::new(DigestAlgorithm::Sha1);
+        digest.update(&read.public_key().subject_public_key.data);
+        Some(digest.finish())
     }
 
     /// Whether issuer and subject are the same name (RFC 5280 §3.2: self-issued).
@@ -327,6 +342,17 @@ fn fields(der: &[u8]) -> Option<Fields<'_>> {
         unique_ids: rest.len().saturating_sub(usize::from(extensions.is_some())),
         extensions,
     })
+}
+
+/// Whether two INTEGERs are the same; leading zeros do not count.
+fn same_number(one: &[u8], other: &[u8]) -> bool {
+    fn trimmed(mut octets: &[u8]) -> &[u8] {
+        while let [0, rest @ ..] = octets {
+            octets = rest;
+        }
+        octets
+    }
+    trimmed(one) == trimmed(other)
 }
 
 fn read(der: &[u8], parsed: &X509Certificate<'_>) -> Result<Certificate, CertificateError> {

@@ -179,8 +179,8 @@ fn read_leaf(
     Ok((leaf, rest.collect()))
 }
 
-/// What cannot be read counts for nothing, and is told.
-fn read_certificates(
+/// The certificates of these files, `room` of them. What cannot be read counts for nothing, and is told.
+pub fn read_certificates(
     files: &[File],
     room: usize,
     notes: &mut Vec<String>,
@@ -188,7 +188,8 @@ fn read_certificates(
     read_all(files, Kind::Certificate, parse, room, notes)
 }
 
-fn read_crls(files: &[File], notes: &mut Vec<String>) -> Vec<Arc<Crl>> {
+/// The CRLs of these files, in the same way.
+pub fn read_crls(files: &[File], notes: &mut Vec<String>) -> Vec<Arc<Crl>> {
     let parse = |der: &[u8]| Crl::parse(der).map_err(|error| error.to_string());
     read_all(files, Kind::Crl, parse, usize::MAX, notes)
 }

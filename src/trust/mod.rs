@@ -36,7 +36,7 @@ pub use binding::{Binding, Bindings, binding, binds, names_sender};
 pub use certificate::{Certificate, CertificateError, KeyUsage};
 pub use chain::{check_usable_for_opening, check_usable_for_signing};
 pub use crl::{Crl, CrlError, Evidence};
-pub use examine::{BoundTo, examine};
+pub use examine::{BoundTo, Measure, examine};
 pub use filter::{Filter, KeyAlgorithm, Usage};
 pub use judge::{
     Distrust, Grant, GrantRow, Judgment, Need, RecipientJudgment, Side, TrustedRecipient, judge,

@@ -69,19 +69,17 @@ impl Remembered {
         };
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let id = leaf.fingerprint();
-        if inner.order.len() >= VERDICTS_REMEMBERED_MAX
-            && !inner.by_leaf.contains_key(&id)
-            && let Some(oldest) = inner.order.pop_front()
-        {
-            inner.by_leaf.remove(&oldest);
-        }
-        let beside = inner.by_leaf.entry(id).or_default();
-        let is_new = beside.is_empty();
-        beside.retain(|other| other.rules != known.rules);
-        beside.push(known);
-        if is_new {
+        if !inner.by_leaf.contains_key(&id) {
+            if inner.order.len() >= VERDICTS_REMEMBERED_MAX
+                && let Some(oldest) = inner.order.pop_front()
+            {
+                inner.by_leaf.remove(&oldest);
+            }
             inner.order.push_back(id);
         }
+        let beside = inner.by_leaf.entry(id).or_default();
+        beside.retain(|other| other.rules != known.rules);
+        beside.push(known);
     }
 }
 
@@ -163,6 +161,9 @@ mod tests {
             remembered.keep(leaf, &question, &path);
         }
         let found = |at: usize| remembered.find(&leafs[at], &question).is_some();
-        assert!(!found(0) && found(1) && found(VERDICTS_REMEMBERED_MAX));
+        assert_eq!(
+            (found(0), found(1), found(VERDICTS_REMEMBERED_MAX)),
+            (false, true, true)
+        );
     }
 }

@@ -502,7 +502,7 @@ pub async fn open_store(dir: &Path) -> Store {
     store
         .write("test", move |tx| {
             Box::pin(async move {
-                sqlx::query(insert).execute(tx.conn()).await?;
+                sqlx::query(insert).execute(tx.conn().await?).await?;
                 Ok(())
             })
         })
