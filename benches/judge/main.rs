@@ -7,10 +7,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use carepost::crypto::issue::KeyKind;
+use carepost::crypto::{DigestAlgorithm, SignatureAlgorithm, sha256};
 use carepost::trust::testing::bags::{self, Bag};
 use carepost::trust::testing::{Made, Make, NOW, key};
 use carepost::trust::{
-    AnchorSet, Certificate, Evidence, Failure, Path, PathPurpose, Question, Rules, Work, find_path,
+    AnchorSet, Certificate, Evidence, Failure, Path, PathPurpose, Question, Rules, Work,
+    build_path, find_path,
 };
 
 const MAIL: (u8, &str) = (1, "ann@d.example");
@@ -82,14 +84,19 @@ struct Scene {
 }
 
 impl Scene {
-    fn judge(&self, rules: &Rules) -> Result<Path, Failure> {
-        let question = Question {
+    fn question<'a>(&'a self, rules: &'a Rules, evidence: &'a Evidence) -> Question<'a> {
+        Question {
             bag: &self.between,
             anchors: &self.anchors,
             rules,
-            evidence: &Evidence::default(),
+            evidence,
             now: NOW,
-        };
+        }
+    }
+
+    fn judge(&self, rules: &Rules) -> Result<Path, Failure> {
+        let evidence = Evidence::default();
+        let question = self.question(rules, &evidence);
         find_path(&self.leaf, &question, &mut Work::default())
     }
 }
@@ -142,6 +149,24 @@ fn chains(table: &mut Table, strangers: &[Vec<u8>]) {
             });
         }
         let scene = chain(kind, 4, &[]);
+        let algorithm = match kind {
+            KeyKind::Rsa(_) => SignatureAlgorithm::RsaPkcs1(DigestAlgorithm::Sha256),
+            _ => SignatureAlgorithm::Ecdsa(DigestAlgorithm::Sha256),
+        };
+        let (signer, digest) = (key(kind), sha256(b"signed"));
+        let signature = signer
+            .sign(DigestAlgorithm::Sha256, &digest)
+            .expect("signs");
+        let public = signer.public();
+        table.measure(
+            &format!("{words}, its three signatures alone"),
+            None,
+            || {
+                for _ in 0..3 {
+                    assert!(public.verify(algorithm, &digest, &signature));
+                }
+            },
+        );
         let mut ders: Vec<&[u8]> = scene.between.iter().map(|one| one.der()).collect();
         ders.push(scene.leaf.der());
         table.measure(
@@ -151,6 +176,15 @@ fn chains(table: &mut Table, strangers: &[Vec<u8>]) {
                 for der in &ders {
                     assert!(Certificate::parse(der).is_ok());
                 }
+            },
+        );
+        let evidence = Evidence::default();
+        table.measure(
+            &format!("{words}, chain of 4, remembered"),
+            Some(5.0),
+            || {
+                let question = scene.question(&rules, &evidence);
+                assert!(build_path(&scene.leaf, &question).is_ok());
             },
         );
         let mut known = Vec::new();
@@ -226,9 +260,8 @@ fn main() -> ExitCode {
         rounds: if quick { 20 } else { 2_000 },
         ..Table::default()
     };
-    let strangers = bags::strangers(10_000);
-    chains(&mut table, &strangers);
-    bags(&mut table, &strangers);
+    chains(&mut table, &bags::strangers(10_000, 0));
+    bags(&mut table, &bags::strangers(10_000, 100));
     if table.failed.is_empty() {
         println!("PASS");
         return ExitCode::SUCCESS;

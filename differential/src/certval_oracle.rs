@@ -32,14 +32,13 @@ fn validate(ders: &[Vec<u8>], asked: &carepost::trust::PolicyRules) -> Result<()
     let [root, between @ .., leaf] = ders else {
         return Err("no chain".to_owned());
     };
-    let words = |error: certval::Error| format!("{error:?}");
     let certificate = |der: &Vec<u8>| PDVCertificate::try_from(der.as_slice()).map_err(words);
     let anchor = PDVTrustAnchorChoice::try_from(root.as_slice()).map_err(words)?;
     let between = between.iter().map(certificate).collect::<Result<_, _>>()?;
     let path = CertificationPath::new(anchor, between, certificate(leaf)?);
     let mut settings = CertificationPathSettings::new();
     let now = u64::try_from(NOW.unix_s()).unwrap_or(0);
-    settings.set_time_of_interest(TimeOfInterest::from_unix_secs(now).map_err(|error| error.to_string())?);
+    settings.set_time_of_interest(TimeOfInterest::from_unix_secs(now).map_err(words)?);
     settings.set_initial_explicit_policy_indicator(asked.explicit == Switch::On);
     settings.set_initial_policy_mapping_inhibit_indicator(asked.inhibit_mapping == Switch::On);
     settings.set_initial_inhibit_any_policy_indicator(asked.inhibit_any == Switch::On);
@@ -53,6 +52,10 @@ fn validate(ders: &[Vec<u8>], asked: &carepost::trust::PolicyRules) -> Result<()
     environment.populate_5280_pki_environment();
     let mut results = CertificationPathResults::new();
     validate_path_rfc5280(&environment, &settings, &path, &mut results).map_err(words)
+}
+
+fn words<E: std::fmt::Debug>(error: E) -> String {
+    format!("{error:?}")
 }
 
 /// Why certval may refuse what we accept.

@@ -244,6 +244,10 @@ impl Certificate {
         let Some(tbs) = self.der.get(self.tbs.clone()).filter(|_| fits) else {
             return false;
         };
+        // Nearly all are signed with SHA-256, for which OpenSSL has a way without look-ups.
+        if algorithm.digest() == DigestAlgorithm::Sha256 {
+            return key.verify(*algorithm, &sha256(tbs), &self.signature);
+        }
         let mut digest = Digest::new(algorithm.digest());
         digest.update(tbs);
         key.verify(*algorithm, &digest.finish(), &self.signature)

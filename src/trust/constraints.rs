@@ -6,9 +6,6 @@
 use super::extensions::AltNames;
 use super::name::Name;
 
-/// otherName of a mailbox with non-ASCII local part (RFC 9598 §3).
-const SMTP_UTF8_MAILBOX: &str = "otherName 1.3.6.1.5.5.7.8.9";
-
 const OTHER_NAME: &str = "otherName ";
 const URI: &str = "uniformResourceIdentifier";
 const IP: &str = "iPAddress";
@@ -70,6 +67,12 @@ impl<'a> Mailbox<'a> {
         super::extensions::is_mailbox(text).then_some(Self { local, host })
     }
 
+    /// RFC 9598 §6: constraints on mailboxes hold for SmtpUTF8Mailbox, too; it was checked when it was read.
+    fn of_utf8(text: &'a str) -> Option<Self> {
+        let (local, host) = text.rsplit_once('@')?;
+        Some(Self { local, host })
+    }
+
     /// RFC 5321 §4.1.2: quoted, one local part has many writings.
     fn is_quoted(self) -> bool {
         self.local.starts_with('"')
@@ -84,6 +87,8 @@ impl Names<'_> {
             .iter()
             .chain(self.subject_mail)
             .map(|mail| Value::Mail(mail, Mailbox::of(mail)));
+        let utf8 = self.alt.utf8_mail.iter();
+        let mail = mail.chain(utf8.map(|mail| Value::Mail(mail, Mailbox::of_utf8(mail))));
         let dns = self.alt.dns.iter().map(|dns| Value::Dns(dns));
         let subject = Some(self.subject).filter(|subject| !subject.is_empty());
         let directory = subject
@@ -104,6 +109,7 @@ impl Names<'_> {
     fn count(&self) -> usize {
         let alt = self.alt;
         let mail = alt.mail.len().saturating_add(self.subject_mail.len());
+        let mail = mail.saturating_add(alt.utf8_mail.len());
         let texts = alt.dns.len().saturating_add(alt.uri.len());
         let rest = alt.ip.len().saturating_add(alt.other.len());
         // The subject is one.
@@ -157,8 +163,6 @@ fn is_same_form(base: &Base, value: &Value<'_>) -> bool {
         | (Base::Uri(_), Value::Uri(..))
         | (Base::Ip(_), Value::Ip(_))
         | (Base::Directory(_), Value::Directory(_)) => true,
-        // RFC 9598 §6: constraints on mailboxes mean these as well.
-        (Base::Mail(_), Value::Other(form)) => *form == SMTP_UTF8_MAILBOX,
         // RFC 5280 §4.2.1.10: otherName is one form, whatever its type.
         (Base::Other(base), Value::Other(form)) => {
             base == form || (base.starts_with(OTHER_NAME) && form.starts_with(OTHER_NAME))
@@ -388,7 +392,13 @@ mod tests {
         assert!(allowed(&ours, &names(&[], &["*.open.d.example"], &[])));
         // Forms that are not constrained are free; the mailbox form of RFC 9598 is not one of them.
         assert!(allowed(&ours, &names(&[], &[], &["iPAddress"])));
-        assert!(!allowed(&ours, &names(&[], &[], &[SMTP_UTF8_MAILBOX])));
+        for (mailbox, inside) in [("änn@d.example", true), ("änn@e.example", false)] {
+            let alt = AltNames {
+                utf8_mail: vec![mailbox.to_owned()],
+                ..AltNames::default()
+            };
+            assert_eq!(allowed(&ours, &alt), inside, "{mailbox}");
+        }
         // One mailbox has many writings if it is quoted: no exclusion of a mailbox is slipped by one.
         let not_ann = Constraints {
             permitted: Vec::new(),

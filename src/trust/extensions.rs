@@ -23,6 +23,8 @@ use super::tlv::{self, Element, tag};
 #[derive(Debug, Default)]
 pub(super) struct AltNames {
     pub mail: Vec<String>,
+    /// SmtpUTF8Mailbox (RFC 9598); stands among `other`, too.
+    pub utf8_mail: Vec<String>,
     pub dns: Vec<String>,
     pub directory: Vec<Name>,
     pub uri: Vec<String>,
@@ -168,6 +170,12 @@ impl Extensions {
         let short = |form: &String| form == "iPAddress";
         let odd = self.alt_names.other.iter().any(short);
         self.lapse(odd, "an iPAddress that has neither 4 nor 16 octets");
+        let odd = !self
+            .alt_names
+            .mail
+            .iter()
+            .all(|mail| is_strict_mailbox(mail));
+        self.lapse(odd, "an rfc822Name that is no Mailbox of RFC 5321");
         let odd = !self.alt_names.dns.iter().all(|dns| is_preferred(dns));
         self.lapse(odd, "a dNSName that is not in the preferred name syntax");
         let odd = !self.alt_names.uri.iter().all(|uri| is_absolute(uri));
@@ -448,8 +456,11 @@ fn alt_names(value: &[u8]) -> Result<AltNames, Defect> {
             General::Uri(uri) => names.uri.push(uri.to_owned()),
             General::Ip(ip) if matches!(ip.len(), 4 | 16) => names.ip.push(ip.to_vec()),
             General::Other(ref kind, value) => {
-                let wrong = kind.to_string() == SMTP_UTF8_MAILBOX && !is_utf8_mailbox(value);
-                refuse("SmtpUTF8Mailbox is no mailbox (RFC 9598 §3)", wrong)?;
+                if kind.to_string() == SMTP_UTF8_MAILBOX {
+                    let what = "SmtpUTF8Mailbox is no mailbox (RFC 9598 §3)";
+                    let mailbox = utf8_mailbox(value).ok_or_else(|| what.to_owned())?;
+                    names.utf8_mail.push(mailbox);
+                }
                 names.other.push(name.form());
             }
             other => names.other.push(other.form()),
@@ -463,17 +474,14 @@ const SMTP_UTF8_MAILBOX: &str = "1.3.6.1.5.5.7.8.9";
 
 /// RFC 9598 §3: a UTF8String without byte order mark, a local part that is not all ASCII, and a domain of
 /// A-labels or LDH labels.
-fn is_utf8_mailbox(value: Element<'_>) -> bool {
-    let text = std::str::from_utf8(value.value).ok();
+fn utf8_mailbox(value: Element<'_>) -> Option<String> {
+    let text = std::str::from_utf8(value.value).ok()?;
     let plain = |c: char| {
         !c.is_control() && !c.is_whitespace() && !matches!(c, '@' | '"' | '<' | '>' | '\u{feff}')
     };
-    value.tag == tag::UTF8_STRING
-        && text
-            .and_then(|text| text.rsplit_once('@'))
-            .is_some_and(|(local, domain)| {
-                !local.is_ascii() && local.chars().all(plain) && is_host(domain)
-            })
+    let (local, domain) = text.rsplit_once('@')?;
+    let fine = !local.is_ascii() && local.chars().all(plain) && is_host(domain);
+    (fine && value.tag == tag::UTF8_STRING).then(|| text.to_owned())
 }
 
 /// RFC 5280 §4.2.1.6, RFC 1034 §3.5: letters, digits and hyphens; the field also writes underscores, and a
@@ -505,6 +513,20 @@ pub(super) fn is_mailbox(text: &str) -> bool {
     let quoted = local.len() > 2 && local.starts_with('"') && local.ends_with('"');
     let local_fine = quoted || (!local.is_empty() && !local.contains(['@', '"', '<', '>', ',']));
     local_fine && is_host(domain) && text.bytes().all(|octet| octet.is_ascii_graphic())
+}
+
+/// RFC 5280 §4.2.1.6, RFC 5321 §4.1.2: a dot-atom or a quoted string, and a domain or an address literal.
+fn is_strict_mailbox(text: &str) -> bool {
+    let Some((local, domain)) = text.rsplit_once('@') else {
+        return false;
+    };
+    let atom = |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&octet);
+    let dot_atom = local
+        .split('.')
+        .all(|part| !part.is_empty() && part.bytes().all(atom));
+    let quoted = local.len() > 2 && local.starts_with('"') && local.ends_with('"');
+    let literal = domain.starts_with('[') && domain.ends_with(']');
+    (dot_atom || quoted) && (literal || (is_preferred(domain) && !domain.contains('*')))
 }
 
 /// Printable ASCII without blanks, no empty label: neither a leading nor a trailing dot (RFC 1034 §3.5,

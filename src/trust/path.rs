@@ -146,6 +146,12 @@ impl Work {
         Ok(())
     }
 
+    /// Whether it is known that another key signed `certificate`.
+    fn is_known_wrong(&self, certificate: &Certificate, issuer: &Certificate) -> bool {
+        let pair = (certificate.fingerprint(), issuer.key_id);
+        self.checked.get(&pair) == Some(&false)
+    }
+
     /// Whether `issuer` signed `certificate`; each pair is checked once.
     fn is_signed(
         &mut self,
@@ -490,6 +496,10 @@ impl<'a> Search<'a, '_> {
     ) -> Result<bool, Distrust> {
         self.work.step()?;
         let certificate = self.certificate(child);
+        // Of many anchors of one name and key the first has told the reason.
+        if self.work.is_known_wrong(certificate, issuer) {
+            return Ok(false);
+        }
         match self.check_edge(issuer, seat, certificate, child == 0) {
             Ok(()) => Ok(true),
             Err(failure) if failure.reason == Reason::OutOfBudget => Err(failure),

@@ -61,7 +61,7 @@ fn every_hostile_bag_ends_within_the_budgets_and_names_what_it_met() {
 
 #[test]
 fn ten_thousand_anchors_change_nothing_of_what_a_hostile_bag_costs() {
-    let others = strangers(2_000);
+    let others = strangers(2_000, 20);
     for bag in all() {
         let alone = judge(&bag).1;
         let crowd = judge(&among(&bag, &others)).1;

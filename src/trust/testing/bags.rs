@@ -66,11 +66,11 @@ pub fn among(bag: &Bag, others: &[Vec<u8>]) -> Bag {
     bag
 }
 
-/// Anchors that no bag leads to; every hundredth has the root's name.
-pub fn strangers(count: usize) -> Vec<Vec<u8>> {
+/// Anchors that no bag leads to; so many of them have the root's name.
+pub fn strangers(count: usize, namesakes: usize) -> Vec<Vec<u8>> {
     let key = key(KeyKind::P256);
     let stranger = |n: usize| {
-        let subject = if n.is_multiple_of(100) {
+        let subject = if n < namesakes {
             "Root".to_owned()
         } else {
             format!("Stranger {n}")

@@ -157,13 +157,7 @@ fn bend(chance: &mut Chance, makes: &mut [Make], said: &mut Vec<String>) {
         0..=9 => bend_frame(kind, chance, makes, (at, ca)),
         10..=16 => bend_names(kind, chance, makes, ca, said),
         17..=24 => bend_policies(kind, chance, makes, ca),
-        25 => {
-            for (level, make) in makes.iter_mut().enumerate() {
-                let id = u8::try_from(level).expect("small");
-                set(make, subject_key_id(&[id + 1]), "2.5.29.14");
-                set(make, authority_key_id(&[id.max(1)]), "2.5.29.35");
-            }
-        }
+        25 => add_key_ids(makes),
         26 => drop_extension(&mut makes[at], "2.5.29.35"),
         27 => drop_extension(&mut makes[ca], "2.5.29.14"),
         28 => set(
@@ -179,6 +173,15 @@ fn bend(chance: &mut Chance, makes: &mut [Make], said: &mut Vec<String>) {
             said.push(format!("{dotted} {critical} {value:02x?}"));
             set(&mut makes[at], extension(dotted, critical, &value), dotted);
         }
+    }
+}
+
+/// Each points at the one above it.
+fn add_key_ids(makes: &mut [Make]) {
+    for (level, make) in makes.iter_mut().enumerate() {
+        let id = u8::try_from(level).expect("small");
+        set(make, subject_key_id(&[id + 1]), "2.5.29.14");
+        set(make, authority_key_id(&[id.max(1)]), "2.5.29.35");
     }
 }
 
@@ -316,6 +319,9 @@ pub fn make_chain(chance: &mut Chance) -> Chain {
     let mut makes: Vec<Make> = vec![Make::ca("Root")];
     makes.extend((0..=chance.below(3)).map(|level| Make::ca(&format!("CA {level}"))));
     makes.push(make_leaf(chance, &mut said));
+    if !chance.once_in(3) {
+        add_key_ids(&mut makes);
+    }
     for _ in 0..chance.below(4) {
         bend(chance, &mut makes, &mut said);
     }
