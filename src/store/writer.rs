@@ -237,8 +237,8 @@ impl Writer {
         None
     }
 
-    /// What waits now, or will once those who are ready to run have run: they may be about to ask. One commit for two costs
-    /// little more than one for one.
+    /// What waits now, or will once those who are ready to run have run: they may be about to ask. One
+    /// commit for two costs little more than one for one.
     async fn next(&mut self) -> Option<Box<dyn Submission>> {
         if let Some(work) = self.waiting() {
             return Some(work);
