@@ -5,14 +5,13 @@
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 
-use der::asn1::ObjectIdentifier;
 use serde::Deserialize;
 
 use crate::admin::{Failure, exit};
 use crate::limits::{BATCH_LINE_OCTETS_MAX, CHECKED_FILE_OCTETS_MAX};
 use crate::trust::check::File;
 use crate::trust::{
-    ExtendedUsage, PathPurpose, PolicyRules, RevocationMode, RevocationScope, Rules, Switch,
+    ExtendedUsage, Oid, PathPurpose, PolicyRules, RevocationMode, RevocationScope, Rules, Switch,
 };
 
 /// The options as they were given.
@@ -101,8 +100,8 @@ fn choose<T: Copy>(
     }
 }
 
-fn oid(name: &str, text: &str) -> Result<ObjectIdentifier, String> {
-    ObjectIdentifier::new(text).map_err(|_| format!("{name}: {text:?} is no OID"))
+fn oid(name: &str, text: &str) -> Result<Oid, String> {
+    Oid::parse(text).ok_or_else(|| format!("{name}: {text:?} is no OID"))
 }
 
 /// Files, or why they cannot be read.

@@ -17,6 +17,7 @@ use crate::certs::Identity;
 use crate::crypto::issue::{KeyFile, read_certificates, read_p12, read_pem_key};
 use crate::crypto::{ContentCipher, DigestAlgorithm, KeyTransport, PrivateKey};
 use crate::envelope::{Address, ReturnPath};
+use crate::limits::BAG_CERTIFICATES_MAX;
 use crate::open::{Rules, Waiver, Waivers};
 use crate::seal::Suite;
 use crate::smime::{self, Answer, Outcome, Request, Scratch, Task, Verdict, inspect, seal};
@@ -316,8 +317,12 @@ impl Asked {
             return Err("there is no --anchor to trust".to_owned());
         }
         let mut notes = Vec::new();
-        let anchors = all_certificates(&files(&self.anchor), &mut notes);
-        let intermediates = all_certificates(&files(&self.intermediate), &mut notes);
+        let anchors = all_certificates(&files(&self.anchor), usize::MAX, &mut notes);
+        let intermediates = all_certificates(
+            &files(&self.intermediate),
+            BAG_CERTIFICATES_MAX + 1,
+            &mut notes,
+        );
         let crls = read_crls(&files(&self.crl), &mut notes);
         let revocation = match self.crl.is_empty() {
             true => RevocationMode::Off,

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::admin::{Failure, exit};
 use crate::envelope::Address;
+use crate::journal::Reason;
 use crate::trust::check::{Answer, Case, Verdict, check};
 use crate::trust::{PathPurpose, Profile, RevocationMode, Rules};
 use crate::world::{Timestamp, World};
@@ -159,7 +160,7 @@ fn human(answer: &Answer) -> String {
     text
 }
 
-/// 0 if every line was answered, 2 if one was not understood, 70 if we failed at one.
+/// 0 if every line was answered, 70 if we failed at one.
 fn batch(place: &Path, now: Timestamp) -> Result<u8, Failure> {
     let mut lines = lines(place)?;
     let mut code = 0;
@@ -176,8 +177,9 @@ fn batch(place: &Path, now: Timestamp) -> Result<u8, Failure> {
 
 fn line_answer(line: &[u8], now: Timestamp) -> (Value, u8) {
     let not_understood = |id: Value, what: String| {
-        let answer = json!({"id": id, "verdict": null, "reason": "usage", "detail": what});
-        (answer, exit::USAGE)
+        let (verdict, reason) = (Verdict::Undetermined, Reason::BadQuestion);
+        let answer = json!({"id": id, "verdict": verdict, "reason": reason, "detail": what});
+        (answer, 0)
     };
     let asked: Asked = match serde_json::from_slice(line) {
         Ok(asked) => asked,
@@ -200,7 +202,8 @@ fn line_answer(line: &[u8], now: Timestamp) -> (Value, u8) {
             (value, 0)
         }
         None => (
-            json!({"id": id, "verdict": null, "reason": "internal", "detail": "our own fault"}),
+            json!({"id": id, "verdict": Verdict::Undetermined, "reason": Reason::OwnFault,
+                   "detail": Reason::OwnFault.happened()}),
             exit::SOFTWARE,
         ),
     }
@@ -320,8 +323,8 @@ mod tests {
             (json!("untrusted"), json!("no-path"), 0),
             (json!("undetermined"), json!("revocation-unknown"), 0),
             (json!("untrusted"), json!("not-bound"), 0),
-            (Value::Null, json!("usage"), exit::USAGE),
-            (Value::Null, json!("usage"), exit::USAGE),
+            (json!("undetermined"), json!("bad-question"), 0),
+            (json!("undetermined"), json!("bad-question"), 0),
         ];
         let answers = lines(folder.path(), &asked);
         for (id, ((answer, code), (verdict, reason, ended))) in
@@ -334,6 +337,6 @@ mod tests {
         }
         assert_eq!(answers[0].0["path"][1]["subject"], "CN=Root");
         assert_eq!(answers[0].0["budget"]["signature_checks"], 1);
-        assert_eq!(line_answer(b"{", NOW).1, exit::USAGE);
+        assert_eq!(line_answer(b"{", NOW).0["reason"], "bad-question");
     }
 }

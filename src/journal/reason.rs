@@ -109,8 +109,14 @@ reasons! {
     BadExtension = "bad-extension": "a certificate extension is unknown and critical, doubled or broken"; "report it to the issuing CA",
     /// The octets are no certificate that can be read.
     BadCertificate = "bad-certificate": "the certificate cannot be read"; "ask its owner for the certificate again, as DER or PEM",
+    /// A line of a batch is not understood; nothing was judged.
+    BadQuestion = "bad-question": "the question cannot be understood"; "see the detail; names and values are those of docs/cli.md",
+    /// We failed; nothing was judged.
+    OwnFault = "own-fault": "carepost stopped while judging"; "report it with the files; nothing was decided",
     /// No certificate policy that is asked for holds along the path (RFC 5280 §6.1).
     CertificatePolicy = "certificate-policy": "no certificate policy that is asked for holds along the path"; "report it to the issuing CA",
+    /// A filter of the operator's refuses it.
+    Filtered = "filtered": "the certificate breaks a rule of this profile's filter"; "see the rule in the detail; the operator may change the filter",
     /// A name constraint excludes the name.
     NameConstraint = "name-constraint": "a CA in the path may not issue for this name"; "report it to the issuing CA",
     /// RSA below 2048 bits, or a curve that is not P-256 or P-384.

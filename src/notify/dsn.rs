@@ -213,7 +213,8 @@ fn status_code(reason: Reason, detail: &str) -> String {
         R::AddressInactive => "5.2.1",
         // Size, and our own system: §3.4.
         R::OverLimit => "5.3.4",
-        R::Poison | R::HeldByOperator | R::CancelledByOperator => "5.3.0",
+        R::BadQuestion | R::OwnFault | R::Poison => "5.3.0",
+        R::HeldByOperator | R::CancelledByOperator => "5.3.0",
         // Network and time: §3.5. Expiry counts as persistent transient (RFC 3463 §2: class 4 may
         // come with a failure).
         R::EdgeUnavailable | R::HopUnavailable => "4.4.1",
@@ -232,6 +233,7 @@ fn status_code(reason: Reason, detail: &str) -> String {
         R::BadExtension
         | R::BadCertificate
         | R::CertificatePolicy
+        | R::Filtered
         | R::NameConstraint
         | R::Revoked
         | R::RevocationUnknown => "5.7.5",

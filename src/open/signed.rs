@@ -10,7 +10,7 @@ use crate::cms::{
 };
 use crate::crypto::{Digest, DigestAlgorithm};
 use crate::journal::Reason;
-use crate::limits::{FRAME, SIGNATURE_OCTETS_MAX};
+use crate::limits::{PIECE, SIGNATURE_OCTETS_MAX};
 use crate::mime::{Canonical, ContentType, Decoded, Header, LoneCr, Multipart, TransferEncoding};
 use crate::store::Body;
 
@@ -269,7 +269,7 @@ fn read_opaque(
 ) -> Step<Content> {
     let algorithm = DigestAlgorithm::Sha256;
     let mut reader = open_opaque(entity)?;
-    let buffered = BufReader::with_capacity(FRAME, &mut reader);
+    let buffered = BufReader::with_capacity(PIECE, &mut reader);
     let mut content = Digested::new(buffered, algorithm);
     let inner = take(&mut content)?;
     let digest = content.finish()?;
@@ -294,7 +294,7 @@ pub(super) fn digest_again(
     match form {
         Form::Opaque => {
             let reader = open_opaque(entity)?;
-            digest_of(BufReader::with_capacity(FRAME, reader), algorithm, reading)
+            digest_of(BufReader::with_capacity(PIECE, reader), algorithm, reading)
         }
         Form::Detached => {
             let mut parts = Multipart::new(entity.body, entity.content_type.boundary()?);

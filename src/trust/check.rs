@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::envelope::Address;
 use crate::journal::Reason;
+use crate::limits::BAG_CERTIFICATES_MAX;
 use crate::world::Timestamp;
 
 use super::chain::distrust;
@@ -120,8 +121,10 @@ fn judge(
     work: &mut Work,
 ) -> Result<Vec<Step>, (Distrust, Vec<Step>)> {
     let (leaf, mut bag) = read_leaf(&case.leaf, notes).map_err(|why| (why, Vec::new()))?;
-    bag.extend(read_certificates(&case.intermediates, notes));
-    let anchors = AnchorSet::new(read_certificates(&case.anchors, notes));
+    // One more than is looked at: the search says so then.
+    let room = (BAG_CERTIFICATES_MAX + 1).saturating_sub(bag.len());
+    bag.extend(read_certificates(&case.intermediates, room, notes));
+    let anchors = AnchorSet::new(read_certificates(&case.anchors, usize::MAX, notes));
     let evidence = Evidence::of(read_crls(&case.crls, notes));
     if let Some((address, profile)) = &case.address
         && !binds(&leaf, address, *profile)
@@ -176,21 +179,26 @@ fn read_leaf(
     Ok((leaf, rest.collect()))
 }
 
-/// The certificates of these files. What cannot be read counts for nothing, and is told.
-pub fn read_certificates(files: &[File], notes: &mut Vec<String>) -> Vec<Arc<Certificate>> {
-    read_all(files, Kind::Certificate, parse, notes)
+/// The certificates of these files, `room` of them. What cannot be read counts for nothing, and is told.
+pub fn read_certificates(
+    files: &[File],
+    room: usize,
+    notes: &mut Vec<String>,
+) -> Vec<Arc<Certificate>> {
+    read_all(files, Kind::Certificate, parse, room, notes)
 }
 
 /// The CRLs of these files, in the same way.
 pub fn read_crls(files: &[File], notes: &mut Vec<String>) -> Vec<Arc<Crl>> {
     let parse = |der: &[u8]| Crl::parse(der).map_err(|error| error.to_string());
-    read_all(files, Kind::Crl, parse, notes)
+    read_all(files, Kind::Crl, parse, usize::MAX, notes)
 }
 
 fn read_all<T>(
     files: &[File],
     kind: Kind,
     parse: impl Fn(&[u8]) -> Result<T, String>,
+    room: usize,
     notes: &mut Vec<String>,
 ) -> Vec<T> {
     let mut read = Vec::new();
@@ -203,6 +211,9 @@ fn read_all<T>(
             notes.push(format!("{}: there is no {} in it", file.name, kind.word()));
         }
         for block in found {
+            if read.len() >= room {
+                return read;
+            }
             let one = block.and_then(|der| parse(&der));
             read.extend(noted(one, &file.name, notes));
         }

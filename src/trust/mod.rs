@@ -13,16 +13,21 @@ mod constraints;
 mod crl;
 mod examine;
 mod extensions;
+mod filter;
+mod general;
 mod judge;
 mod name;
+mod oid;
 mod path;
 mod points;
 mod policy;
+mod remembered;
 mod revocation;
 mod rules;
 mod sql;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod testing;
 mod tlv;
 pub mod verdict;
 
@@ -32,10 +37,12 @@ pub use certificate::{Certificate, CertificateError, KeyUsage};
 pub use chain::{check_usable_for_opening, check_usable_for_signing};
 pub use crl::{Crl, CrlError, Evidence};
 pub use examine::{BoundTo, Measure, examine};
+pub use filter::{Filter, KeyAlgorithm, Usage};
 pub use judge::{
     Distrust, Grant, GrantRow, Judgment, Need, RecipientJudgment, Side, TrustedRecipient, judge,
     judge_recipient, judge_report,
 };
+pub use oid::Oid;
 pub use path::{Failure, Path, Question, Work, build_path, build_path_within, find_path};
 pub use rules::{
     ExtendedUsage, PathPurpose, PolicyRules, RevocationMode, RevocationScope, Rules, Standard,

@@ -13,7 +13,7 @@ use super::crl::{Crl, EntryReason};
 use super::name::Name;
 use super::path::{Question, Work, find_path_below};
 use super::points::{ALL_REASONS, Only, Point, PointName, PointNames, Scope};
-use super::rules::{RevocationMode, RevocationScope};
+use super::rules::{RevocationMode, RevocationScope, Standard};
 use super::{AnchorSet, Certificate, Distrust};
 
 /// What is known of one certificate.
@@ -110,6 +110,9 @@ impl Case<'_> {
                 "a CRL is unusable: {}",
                 crl.defects.join("; ")
             )));
+        }
+        if crl.lists_twice && self.question.rules.standard == Standard::Rfc5280 {
+            return Ok(Err("a CRL lists a certificate twice".to_owned()));
         }
         if let Err(what) = crl.signature_kind() {
             return Ok(Err(format!("a CRL is signed with {what} (A-021)")));

@@ -15,4 +15,5 @@ mod mailin_faults;
 mod roads;
 mod submission;
 mod tidy;
+mod trust_check;
 mod verdicts;
