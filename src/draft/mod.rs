@@ -1,6 +1,7 @@
 //! Clear text bound for elsewhere: may wait, cannot be sent. Only `seal` makes something of it that can.
 //! In: what a clinic submitted, or a report of ours. Out: a [`Draft`], and its rows (T1 of the road out).
 
+mod outlook;
 pub mod prepare;
 
 use crate::envelope::{Address, Envelope, MessageId, TrackingId};

@@ -13,7 +13,7 @@ use crate::mime::{self, Header, MimeError};
 use crate::store::{Bodies, Body, BodyError};
 use crate::world::World;
 
-use super::{Draft, DraftKind};
+use super::{Draft, DraftKind, outlook};
 
 /// Ready to be stored.
 #[derive(Debug)]
@@ -81,6 +81,11 @@ pub fn prepare(
         Ok(content_type) if content_type.is("multipart", "report") => DraftKind::Mdn,
         _ => DraftKind::Message,
     };
+    if outlook::holds_tnef(&header, &mut reader) {
+        return Err(rule("5.6.1", outlook::ADVICE));
+    }
+    let mut reader = body.reader()?;
+    Header::read(&mut reader)?;
     let mut digest = Digest::new(DigestAlgorithm::Sha256);
     let body = rewrite(&header, reader, &message_id, bodies, world, &mut digest)?;
     let to: Vec<Address> = envelope

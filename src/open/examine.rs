@@ -127,7 +127,7 @@ impl Examined {
 /// Who may open. Recipients that were given hold the key only if it is bound to them, as on the road.
 fn keys(given: &Given<'_>, terms: &Terms<'_>) -> Keys {
     let own = given.identities.to_vec();
-    if given.rcpt_to.is_empty() || terms.rules == Rules::Plain || terms.reads == Reads::Octets {
+    if given.rcpt_to.is_empty() || terms.rules == Rules::Plain || terms.reads != Reads::Entity {
         return Keys::Own(own);
     }
     let profile = terms.profile();

@@ -40,8 +40,13 @@ pub(super) fn spool(
     terms: &Terms<'_>,
     tools: &Tools<'_>,
 ) -> Step<Inner> {
-    if terms.reads == Reads::Octets {
-        return keep(Header::default(), content, false, tools);
+    match terms.reads {
+        Reads::Entity => {}
+        Reads::Text if begins_header(content.fill_buf()?) => {
+            let detail = "the header of the signed content is broken";
+            return Err(Failure::new(Reason::Malformed, detail));
+        }
+        Reads::Text | Reads::Octets => return keep(Header::default(), content, false, tools),
     }
     let entity = Header::read(&mut &mut *content)?;
     let content_type = entity.content_type()?;
@@ -68,6 +73,15 @@ pub(super) fn spool(
         merged(outer, &entity)?
     };
     pour(header, content, false, tools)
+}
+
+/// Whether the first line is one of a header: then some reader will see a header, however it goes on.
+fn begins_header(start: &[u8]) -> bool {
+    let line = start.split(|octet| *octet == b'\n').next();
+    let line = line.unwrap_or_default();
+    let name = line.split(|octet| *octet == b':').next();
+    let name = name.unwrap_or_default().trim_ascii_end();
+    name.len() < line.len() && !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
 }
 
 fn bad_header(error: MimeError) -> Failure {

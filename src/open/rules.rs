@@ -98,6 +98,8 @@ pub enum Cover {
 pub enum Reads {
     /// A MIME entity (RFC 8551 §3.1).
     Entity,
+    /// Text that somebody signed as it was, without a MIME header: of plain S/MIME only.
+    Text,
     /// Any octets (RFC 5652 §5.2): of a bare CMS object only.
     Octets,
 }

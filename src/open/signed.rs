@@ -224,9 +224,12 @@ fn signature_part(mut part: impl BufRead) -> Step<Vec<u8>> {
         let detail = "the second part of multipart/signed is not application/pkcs7-signature";
         return Err(Failure::new(Reason::NotSigned, detail));
     }
-    let encoding = header
-        .transfer_encoding()?
-        .unwrap_or(TransferEncoding::Identity);
+    let encoding = match header.transfer_encoding()? {
+        Some(encoding) => encoding,
+        // As for the envelope: nobody said, and an ASN.1 SEQUENCE begins with 0x30.
+        None if part.fill_buf()?.first() == Some(&0x30) => TransferEncoding::Identity,
+        None => TransferEncoding::Base64,
+    };
     let limit = u64::try_from(SIGNATURE_OCTETS_MAX).unwrap_or(u64::MAX);
     let mut octets = Vec::new();
     let mut decoded = encoding.decode(part);

@@ -182,9 +182,11 @@ fn form(source: &mut impl BufRead) -> std::io::Result<Form> {
     })
 }
 
-/// Passes over the line that mailbox files put before each mail (RFC 4155), as saved mail often has it.
+/// Passes over the line that mailbox files put before each mail (RFC 4155), as saved mail often has it. A
+/// From field with a blank before its colon (RFC 5322 §4.5.8) is none, and stays.
 fn pass_mailbox_line(source: &mut impl BufRead) -> std::io::Result<()> {
-    if source.fill_buf()?.starts_with(b"From ") {
+    let after = source.fill_buf()?.strip_prefix(b"From ");
+    if after.is_some_and(|after| !after.trim_ascii_start().starts_with(b":")) {
         let limit = u64::try_from(LINE_OCTETS_MAX).unwrap_or(u64::MAX);
         source.take(limit).read_until(b'\n', &mut Vec::new())?;
     }

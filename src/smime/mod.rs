@@ -285,8 +285,8 @@ fn judged(request: &Request, source: &input::Input, bodies: &Bodies, world: &Wor
     }
 }
 
-/// Opens it. A bare CMS object of plain S/MIME need not hold a MIME entity: what is none is octets, for
-/// which nobody is named as sender.
+/// Opens it. What plain S/MIME signs need not be a MIME entity, though RFC 8551 §3.1 wants one: `openssl cms`
+/// signs any file. What is none is octets, which name no sender: there the From outside alone counts.
 fn examined(
     request: &Request,
     source: &input::Input,
@@ -313,11 +313,15 @@ fn examined(
         beside: &request.intermediates,
     };
     let first = open::examine(&given, &terms, bodies, world, found);
-    let octets = source.bare && request.rules == Rules::Plain;
+    let octets = request.rules == Rules::Plain;
     match first {
         Err((stage, why)) if octets && why.reason == Reason::Malformed => {
             let terms = Terms {
-                reads: Reads::Octets,
+                reads: if source.bare {
+                    Reads::Octets
+                } else {
+                    Reads::Text
+                },
                 ..terms
             };
             let mut again = Found::default();

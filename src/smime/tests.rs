@@ -429,6 +429,49 @@ fn attributes_of_one_signature_are_never_content_of_another() {
 }
 
 #[test]
+fn text_without_a_mime_header_is_read_by_plain_rules_and_a_broken_header_by_none() {
+    let scene = Scene::new();
+    let signed = |content: &[u8], from: &str| {
+        let mail = scene.sign(content, "alice", &["-binary"]);
+        [format!("From: {from}\r\n").as_bytes(), &mail[..]].concat()
+    };
+    let asked = |mail: &[u8], rules| Request {
+        rules,
+        ..asked(&scene, Task::Verify, mail)
+    };
+    let text = b"Please see her soon.\nDear Bob: thank you\n";
+    let good = verdict(&scene, &asked(&signed(text, ALICE), Rules::Plain));
+    assert_eq!(short(&good), ACCEPTED, "{good:?}");
+    assert_eq!(good.sender.as_deref(), Some(ALICE));
+    for (what, mail, rules, expected) in [
+        (
+            "under Direct",
+            signed(text, ALICE),
+            Rules::Direct(Profile::V1_2),
+            refused("verify", Reason::Malformed),
+        ),
+        (
+            "a header that breaks off",
+            signed(b"From: eve@direct.a.example\nDear Bob\n", ALICE),
+            Rules::Plain,
+            refused("verify", Reason::Malformed),
+        ),
+        (
+            "another sender",
+            signed(text, "eve@direct.a.example"),
+            Rules::Plain,
+            refused("bind", Reason::SignerNotSender),
+        ),
+    ] {
+        assert_eq!(
+            short(&verdict(&scene, &asked(&mail, rules))),
+            expected,
+            "{what}"
+        );
+    }
+}
+
+#[test]
 fn a_mail_may_come_out_of_a_mailbox_file() {
     let scene = Scene::new();
     let mail = [
@@ -440,9 +483,45 @@ fn a_mail_may_come_out_of_a_mailbox_file() {
         short(&verdict(&scene, &asked(&scene, Task::Open, &mail))),
         ACCEPTED
     );
+    // An obsolete way to write the field: it is one From more.
+    for field in [
+        "From : eve@direct.a.example\r\n",
+        "From  \t: eve@direct.a.example\r\n",
+    ] {
+        let doubled = [field.as_bytes(), &sealed(&scene)[..]].concat();
+        let request = Request {
+            rules: Rules::Plain,
+            ..asked(&scene, Task::Open, &doubled)
+        };
+        assert_eq!(
+            short(&verdict(&scene, &request)),
+            refused("bind", Reason::BadHeaders)
+        );
+    }
     let twice = [b"From alice Sun Nov 22 01:02:03 2026\n", &mail[..]].concat();
     let answer = verdict(&scene, &asked(&scene, Task::Open, &twice));
     assert_eq!(answer.verdict, Outcome::Refused);
+}
+
+#[test]
+fn what_is_signed_once_more_within_is_content_and_proves_no_sender() {
+    let scene = Scene::new();
+    // Eve signs, as a whole, what Alice signed; or Alice what Eve signed.
+    let nested = |inner: &str, outer: &str, from: &str| {
+        let entity = scene.sign(&wrapped(&message()), inner, &[]);
+        let mail = scene.sign(&entity, outer, &[]);
+        let mail = [format!("From: {from}\r\n").as_bytes(), &mail[..]].concat();
+        let request = Request {
+            rules: Rules::Plain,
+            ..asked(&scene, Task::Verify, &mail)
+        };
+        verdict(&scene, &request)
+    };
+    let answer = nested("eve", "alice", ALICE);
+    assert_eq!(short(&answer), ACCEPTED);
+    assert_eq!(answer.signer.expect("a signer").names, [ALICE]);
+    let answer = nested("alice", "eve", ALICE);
+    assert_eq!(short(&answer), refused("bind", Reason::SignerNotSender));
 }
 
 #[test]

@@ -77,6 +77,27 @@ fn a_sender_that_is_not_yours_is_refused() {
     clinic.partner.opened(1, &clinic.identity);
 }
 
+/// Mail in Outlook's own format would reach nobody in a readable form: the sender learns which setting to change.
+#[test]
+fn mail_in_outlooks_own_format_is_refused_with_the_setting_to_change() {
+    let clinic = clinic();
+    let text = letter(DOCTOR, &[COLLEAGUE], "1@direct.clinic.test", "fine");
+    let own = text.replace(
+        "text/plain; charset=us-ascii",
+        "application/ms-tnef; name=winmail.dat",
+    );
+    assert_ne!(own, text);
+    let refused = clinic.gateway.submit(DOCTOR, &[COLLEAGUE], &own);
+    assert!(refused.heard("550 5.6.1"), "{}", refused.0);
+    assert!(
+        refused.0.contains("Convert to HTML format"),
+        "{}",
+        refused.0
+    );
+    clinic.gateway.submit(DOCTOR, &[COLLEAGUE], &text).id();
+    clinic.partner.opened(1, &clinic.identity);
+}
+
 /// Direct knows no blind copies: whoever is written to is named, and the sender learns at once why not.
 #[test]
 fn a_blind_recipient_is_refused_and_bcc_never_leaves() {
