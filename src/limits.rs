@@ -162,9 +162,9 @@ pub const POLICY_WORK_MAX: usize = 20_000;
 /// Certificates beside the leaf that one judgment looks at. A message brings at most [`CERTIFICATES_MAX`];
 /// this bounds what is handed to `carepost trust check`.
 pub const BAG_CERTIFICATES_MAX: usize = 1_000;
-/// Signature checks of one judgment, by what they cost, in hundredths of one with P-256: 40 with P-384,
-/// 73 with RSA 8192; cheaper keys meet [`SIGNATURE_CHECKS_MAX`] first. Some 30 ms (docs/performance.md).
-pub const SIGNATURE_COST_MAX: usize = 40_000;
+/// Signature checks of one judgment, by what they cost, in hundredths of one with P-256: 25 with P-384, 45
+/// with RSA 8192; cheaper keys meet [`SIGNATURE_CHECKS_MAX`] first. Some 25 ms (docs/performance.md).
+pub const SIGNATURE_COST_MAX: usize = 25_000;
 /// Octets of one CRL. The largest lists of public CAs were below this; Direct's have some hundred entries.
 pub const CRL_OCTETS_MAX: usize = 64 * 1024 * 1024;
 /// Certificates whose status is asked for while that of another is: a CRL's signer, whose own CRL has a

@@ -62,6 +62,9 @@ fn words<E: std::fmt::Debug>(error: E) -> String {
 pub fn why_it_refuses(answer: &Answer, words: &str) -> Option<&'static str> {
     let _ = answer;
     match words {
+        _ if words.contains("UnprocessedCriticalExtension") => {
+            Some("certval without its CRLs does not know a critical cRLDistributionPoints")
+        }
         _ if words.contains("no answer in time") => Some("certval gave no answer in time"),
         _ => None,
     }

@@ -44,7 +44,7 @@ fn compare(chain: &Chain, folder: &std::path::Path, report: &mut Report) {
     let (by_openssl, words) = openssl(folder, chain, Strictness::Usual);
     let by_certval = certval_oracle::judge(chain);
     if ours && !by_openssl {
-        let why = why_openssl_refuses(&answer, &words);
+        let why = why_openssl_refuses(&answer, &words, chain);
         report.note("we accept, OpenSSL refuses", why, chain, &answer, &words);
     }
     if let (true, Err(words)) = (ours, &by_certval) {

@@ -441,7 +441,7 @@ fn lapses(
     note(
         issuer.odd || subject.odd,
         None,
-        "a name has characters that its string type does not have",
+        "a name has an attribute that is no string, or has characters its type does not have",
     );
     // RFC 5280 §4.1.2.6.
     note(

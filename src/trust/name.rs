@@ -27,6 +27,11 @@ pub(super) struct ReadName {
 /// emailAddress, 1.2.840.113549.1.9.1 (RFC 2985 §5.2.1).
 const EMAIL_ADDRESS: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x09, 0x01];
 
+/// Attribute types of X.520: 2.5.4.
+const X520: &[u8] = &[0x55, 0x04];
+/// x500UniqueIdentifier, a BIT STRING: 2.5.4.45.
+const UNIQUE_IDENTIFIER: &[u8] = &[0x55, 0x04, 0x2d];
+
 impl Name {
     /// Reads the DER of a Name.
     pub fn parse(der: &[u8]) -> Option<ReadName> {
@@ -106,6 +111,9 @@ fn read_attribute(attribute: Element<'_>, read: &mut ReadName) -> Option<Vec<u8>
     let unread = text.is_none() && is_string(value.tag);
     read.name.opaque |= unread;
     read.odd |= (unread && value.tag != tag::TELETEX_STRING) || !has_its_alphabet(*value);
+    // RFC 5280 appendix A.1: those of X.520 are strings, but for x500UniqueIdentifier.
+    let of_x520 = kind.value.starts_with(X520) && kind.value != UNIQUE_IDENTIFIER;
+    read.odd |= of_x520 && !is_string(value.tag);
     if kind.value == EMAIL_ADDRESS {
         read.mails.push(text.clone().unwrap_or_default());
     }

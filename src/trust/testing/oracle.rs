@@ -32,7 +32,13 @@ pub fn openssl(folder: &Path, chain: &Chain, strictness: Strictness) -> (bool, S
     write("leaf.pem", std::slice::from_ref(leaf));
     write("between.pem", &[between, &chain.beside].concat());
     let mut command = Command::new("openssl");
-    command.args(["verify", "-no-CApath", "-no-CAstore", "-policy_check"]);
+    command.args([
+        "verify",
+        "-no-CApath",
+        "-no-CAstore",
+        "-partial_chain",
+        "-policy_check",
+    ]);
     let asked = &chain.asked;
     // Without a policy OpenSSL takes the user-initial-policy-set to be empty.
     let mut wanted: Vec<String> = asked.acceptable.iter().map(ToString::to_string).collect();
@@ -97,7 +103,7 @@ pub fn why_we_refuse(answer: &Answer, chain: &Chain) -> Option<&'static str> {
 }
 
 /// Why OpenSSL may refuse what we accept.
-pub fn why_openssl_refuses(answer: &Answer, words: &str) -> Option<&'static str> {
+pub fn why_openssl_refuses(answer: &Answer, words: &str, chain: &Chain) -> Option<&'static str> {
     let mut subjects: Vec<&str> = answer
         .path
         .iter()
@@ -107,6 +113,9 @@ pub fn why_openssl_refuses(answer: &Answer, words: &str) -> Option<&'static str>
     let two_of_one_name = subjects.windows(2).any(|pair| pair[0] == pair[1]);
     let says = |text: &str| words.contains(text);
     match () {
+        () if says("issuer certificate") && chain.said.contains("flip") => {
+            Some("OpenSSL takes key identifiers that differ for proof")
+        }
         () if says("unsupported name constraint") => {
             Some("OpenSSL does not compare this form of constraint")
         }

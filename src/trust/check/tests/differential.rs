@@ -23,7 +23,7 @@ fn we_and_openssl_differ_only_where_a_reason_is_written() {
         accepted += usize::from(ours);
         let (fine, words) = openssl(folder.path(), &chain, Strictness::Usual);
         let explained = match (ours, fine) {
-            (true, false) => why_openssl_refuses(&answer, &words),
+            (true, false) => why_openssl_refuses(&answer, &words, &chain),
             (false, true) => why_we_refuse(&answer, &chain),
             (false, false) => continue,
             (true, true) => {
