@@ -156,6 +156,18 @@ pub const CRL_OCTETS_MAX: usize = 64 * 1024 * 1024;
 /// Certificates whose status is asked for while that of another is: a CRL's signer, whose own CRL has a
 /// signer. Two are in use.
 pub const CRL_SIGNER_DEPTH_MAX: usize = 4;
+/// Pointers of one kind that one certificate may make us follow. Those of public CAs hold one or two.
+pub const POINTERS_MAX: usize = 4;
+/// Things that one judgment may ask for at once: a chain of four with two pointers each, and room.
+pub const NEEDS_MAX: usize = 16;
+/// Octets of one OCSP answer; with a responder's certificate they have 2 KiB.
+pub const OCSP_OCTETS_MAX: usize = 256 * 1024;
+/// Certificates that one OCSP answer may speak of; we ask about one.
+pub const OCSP_SINGLES_MAX: usize = 1_000;
+/// How old an OCSP answer without nextUpdate may be (RFC 6960 §2.4: newer is always to be had).
+pub const OCSP_FRESH_MAX: Duration = Duration::from_secs(300);
+/// How far ahead another's clock may be in thisUpdate (G-044).
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(300);
 /// Octets of one file that `carepost trust check` reads: the largest CRL in PEM.
 pub const CHECKED_FILE_OCTETS_MAX: u64 = 96 * 1024 * 1024;
 /// Octets of one line of a batch.

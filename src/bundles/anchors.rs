@@ -8,7 +8,9 @@ use std::sync::Arc;
 use crate::journal::{Actor, Entry, Event};
 use crate::limits::RSA_BITS_MIN;
 use crate::store::{Store, StoreError, Tx, Wake};
-use crate::trust::{AnchorSet, Anchors, Certificate, Direction, DomainTrust, Profile};
+use crate::trust::{
+    AnchorSet, Anchors, Certificate, Direction, DomainTrust, Profile, RevocationRules,
+};
 use crate::world::Timestamp;
 
 use super::sql::{self, StoredAnchor, StoredDomain};
@@ -284,6 +286,7 @@ fn snapshot(anchors: &[StoredAnchor], domains: Vec<StoredDomain>) -> Result<Anch
             profile,
             inbound: set(&domain.trust_in, Direction::In),
             outbound: set(&domain.trust_out, Direction::Out),
+            revocation: RevocationRules::default(),
         };
         out.insert(domain.name, trust);
     }

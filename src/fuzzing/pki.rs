@@ -128,6 +128,7 @@ impl Pki {
             profile,
             inbound: Arc::clone(&set),
             outbound: set,
+            revocation: crate::trust::RevocationRules::default(),
         };
         let domains = ["direct.a.example", "direct.b.example"];
         let domains: HashMap<_, _> = domains

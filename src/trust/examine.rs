@@ -9,7 +9,8 @@ use crate::world::Timestamp;
 
 use super::judge::{Facts, Paths, note};
 use super::{
-    AnchorSet, Anchors, Certificate, Distrust, DomainTrust, Evidence, Path, Profile, Rules,
+    AnchorSet, Anchors, Certificate, Distrust, DomainTrust, Evidence, Path, Profile,
+    RevocationRules, Rules,
 };
 
 /// Whom the signer must belong to.
@@ -48,8 +49,10 @@ pub fn examine<'c>(
                 profile,
                 inbound: Arc::clone(anchors),
                 outbound: Arc::clone(anchors),
+                revocation: RevocationRules::default(),
             };
-            paths.first(signers, address, &trust, &[anchors])
+            let found = paths.first(signers, address, &trust, &[anchors]);
+            found.map_err(|no| no.why)
         }
         BoundTo::Anyone => {
             let mut worst = Distrust {
@@ -57,7 +60,7 @@ pub fn examine<'c>(
                 detail: "there is no signer".to_owned(),
             };
             for signer in signers {
-                match paths.path(signer, anchors) {
+                match paths.path(signer, anchors, RevocationRules::default()).0 {
                     Ok(path) => return Ok((signer, path)),
                     Err(why) => note(&mut worst, why),
                 }

@@ -11,10 +11,13 @@ mod chain;
 pub mod check;
 mod constraints;
 mod crl;
+mod evidence;
 mod examine;
 mod extensions;
 mod judge;
 mod name;
+mod need;
+mod ocsp;
 mod path;
 mod points;
 mod policy;
@@ -30,15 +33,18 @@ pub use anchors::{AnchorId, AnchorSet, Anchors, Direction, DomainTrust, Profile}
 pub use binding::{Binding, Bindings, binding, binds, names_sender};
 pub use certificate::{Certificate, CertificateError, KeyUsage};
 pub use chain::{check_usable_for_opening, check_usable_for_signing};
-pub use crl::{Crl, CrlError, Evidence};
+pub use crl::{Crl, CrlError};
+pub use evidence::Evidence;
 pub use examine::{BoundTo, examine};
 pub use judge::{
-    Distrust, Grant, GrantRow, Judgment, Need, RecipientJudgment, Side, TrustedRecipient, judge,
+    Distrust, Grant, GrantRow, Judgment, RecipientJudgment, Side, TrustedRecipient, judge,
     judge_recipient, judge_report,
 };
+pub use need::{Need, Tried, Waiting};
+pub use ocsp::{Answers, CertId, OcspError};
 pub use path::{Failure, Path, Question, Work, build_path, build_path_within, find_path};
 pub use rules::{
-    ExtendedUsage, PathPurpose, PolicyRules, RevocationMode, RevocationScope, Rules, Standard,
-    Switch,
+    ExtendedUsage, NoPointer, PathPurpose, PolicyRules, RevocationMode, RevocationRules,
+    RevocationScope, Rules, Standard, Switch,
 };
 pub use sql::grant_row;

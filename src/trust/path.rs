@@ -12,11 +12,13 @@ use std::sync::Arc;
 
 use crate::journal::Reason;
 use crate::limits::{
-    NAME_COMPARISONS_MAX, PATH_DEPTH_MAX, PATH_STEPS_MAX, PATHS_MAX, SIGNATURE_CHECKS_MAX,
+    NAME_COMPARISONS_MAX, NEEDS_MAX, PATH_DEPTH_MAX, PATH_STEPS_MAX, PATHS_MAX,
+    SIGNATURE_CHECKS_MAX,
 };
 use crate::world::Timestamp;
 
 use super::chain::{check_chain, check_issuer, check_leaf, check_signature_kind, distrust, over};
+use super::need::{Need, Tried, issuers_of};
 use super::revocation;
 use super::rules::Rules;
 use super::{AnchorId, AnchorSet, Certificate, Distrust, Evidence};
@@ -91,6 +93,7 @@ pub struct Work {
     steps: usize,
     paths: usize,
     policies: usize,
+    needs: Vec<Need>,
 }
 
 impl Work {
@@ -119,6 +122,18 @@ impl Work {
         self.steps
     }
 
+    /// Something is missing that could be fetched.
+    pub(super) fn need(&mut self, need: Need) {
+        if self.needs.len() < NEEDS_MAX && !self.needs.contains(&need) {
+            self.needs.push(need);
+        }
+    }
+
+    /// What was missing since the last call.
+    pub fn take_needs(&mut self) -> Vec<Need> {
+        std::mem::take(&mut self.needs)
+    }
+
     pub(super) fn note_policies(&mut self, made: usize) {
         self.policies = self.policies.saturating_add(made);
     }
@@ -138,7 +153,7 @@ impl Work {
     }
 
     /// Whether `issuer` signed `certificate`; each pair is checked once.
-    fn is_signed(
+    pub(super) fn is_signed(
         &mut self,
         certificate: &Certificate,
         issuer: &Certificate,
@@ -231,6 +246,7 @@ pub(super) fn find_path_below(
     search.descend();
     let found = search.climb(&mut vec![0]);
     found.ok_or_else(|| {
+        search.ask_for_issuers();
         let nothing = || alone(no_path(leaf, question.anchors));
         search.worst.unwrap_or_else(nothing)
     })
@@ -314,7 +330,8 @@ impl<'a> Search<'a, '_> {
 
     /// Collects the certificates of the bag that names connect with the leaf.
     fn gather(&mut self, leaf: &'a Arc<Certificate>) {
-        let Question { bag, anchors, .. } = self.question;
+        let Question { bag, anchors, evidence, .. } = self.question;
+        let beside = evidence.issuers();
         let mut seen = HashSet::from([leaf.fingerprint()]);
         self.nodes.push(Node {
             certificate: leaf,
@@ -325,14 +342,14 @@ impl<'a> Search<'a, '_> {
         let mut next = 0;
         while let Some(node) = self.nodes.get(next) {
             let below = node.certificate;
-            if !self.work.compare(bag.len()) {
+            if !self.work.compare(bag.len().saturating_add(beside.len())) {
                 let limit = over("name comparisons", NAME_COMPARISONS_MAX);
                 return self.note(limit, self.way(next));
             }
             let fits = |other: &&Arc<Certificate>| {
                 other.subject_name == below.issuer_name && !anchors.contains(other)
             };
-            for certificate in bag.iter().filter(fits) {
+            for certificate in bag.iter().chain(beside).filter(fits) {
                 if seen.insert(certificate.fingerprint()) {
                     self.nodes.push(Node {
                         certificate,
@@ -343,6 +360,23 @@ impl<'a> Search<'a, '_> {
                 }
             }
             next += 1;
+        }
+    }
+
+    /// what authorityInfoAccess points at may close the gap, unless it was looked at already. Nothing
+    /// is asked where the verdict would stay what it is.
+    fn ask_for_issuers(&mut self) {
+        let reason = self.worst.as_ref().map(|worst| worst.why.reason);
+        if matches!(reason, Some(Reason::Revoked | Reason::RevocationUnknown | Reason::OutOfBudget)) {
+            return;
+        }
+        let evidence = self.question.evidence;
+        let open = |node: &&Node<'_>| node.anchors.is_empty() && node.issuers.is_empty();
+        let needs = self.nodes.iter().filter(open);
+        for need in needs.flat_map(|node| issuers_of(node.certificate)) {
+            if evidence.tried(&need) != Some(Tried::Got) {
+                self.work.need(need);
+            }
         }
     }
 
