@@ -175,6 +175,56 @@ pub const BATCH_LINE_OCTETS_MAX: usize = 1024 * 1024;
 /// Name comparisons of one judgment. webpki's `Budget`: 250,000.
 pub const NAME_COMPARISONS_MAX: usize = 250_000;
 
+// ---- fetch ------------------------------------------------------------------------------------
+
+/// Octets of a URL that is followed. RFC 9110 §4.1 asks for at least 8,000.
+pub const FETCH_URL_MAX: usize = 8_000;
+/// Redirects of one fetch. RFC 9110 §15.4 leaves it open; those of CAs seen have one.
+pub const FETCH_REDIRECTS_MAX: u32 = 3;
+/// Octets of a response's head; hyper asks for at least 8,192.
+pub const FETCH_HEAD_MAX: usize = 64 * 1024;
+/// Fields of a response's head.
+pub const FETCH_HEADERS_MAX: usize = 100;
+/// Fetches at once: enough for one message's needs, few enough not to be anybody's tool against a third.
+pub const FETCHES_AT_ONCE_MAX: usize = 16;
+/// Connecting to one address.
+pub const FETCH_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a server may say nothing.
+pub const FETCH_IDLE_MAX: Duration = Duration::from_secs(10);
+/// One OCSP answer or issuer's certificate, redirects included.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(15);
+/// One CRL: 64 MiB at 5 Mbit/s.
+pub const CRL_FETCH_TIMEOUT: Duration = Duration::from_secs(120);
+/// A URL that failed is left alone so long. Ours: as long as the first wait of the queue.
+pub const FETCH_FAILED_KEPT: Duration = Duration::from_secs(60);
+/// A CRL is asked for again at most this often, however much it is wanted.
+pub const CRL_AGAIN_MIN: Duration = Duration::from_secs(60);
+/// A CRL is asked for again so long after the last time, whatever its nextUpdate says: CAs publish early when
+/// they revoke.
+pub const CRL_REFRESH: Duration = Duration::from_secs(3_600);
+/// How often it is looked whether a CRL is due.
+pub const REFRESH_LOOK: Duration = Duration::from_secs(60);
+/// URLs of CRLs in memory; a community has tens of CAs.
+pub const LISTS_KEPT_MAX: usize = 256;
+/// Octets of CRLs in memory.
+pub const LISTS_OCTETS_MAX: usize = 256 * 1024 * 1024;
+/// OCSP answers in memory, 2 KiB each.
+pub const ANSWERS_KEPT_MAX: usize = 2_000;
+/// Octets of one file of issuers' certificates.
+pub const AIA_OCTETS_MAX: usize = 1024 * 1024;
+/// Certificates of one such file that are read.
+pub const AIA_CERTIFICATES_MAX: usize = 20;
+/// An issuer's certificate is kept so long.
+pub const AIA_KEPT: Duration = Duration::from_secs(3_600);
+/// Files of fetched things on disk.
+pub const FETCHED_FILES_MAX: usize = 1_000;
+/// Octets of them.
+pub const FETCHED_OCTETS_MAX: u64 = 1024 * 1024 * 1024;
+/// Rounds of judging and fetching in one attempt: as many as a chain has certificates (decision 4).
+pub const EVIDENCE_ROUNDS_MAX: u32 = 4;
+/// All rounds of one attempt together (decision 4).
+pub const EVIDENCE_WAIT_MAX: Duration = Duration::from_secs(20);
+
 // ---- discovery, relay, queue --------------------------------------------------------------------
 
 /// CERT records of one answer that are looked at.

@@ -116,7 +116,7 @@ impl Handle {
         let fresh = Loaded {
             epoch,
             identities: Arc::new(crate::certs::load(&self.store).await?),
-            anchors: Arc::new(bundles::load(&self.store).await?),
+            anchors: Arc::new(bundles::load(&self.store, self.config.revocation).await?),
         };
         let mut slot = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         *slot = Some(fresh.clone());

@@ -256,19 +256,23 @@ fn warnings(certificate: &Certificate, now: Timestamp) -> Vec<String> {
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn load(store: &Store) -> Result<Anchors, StoreError> {
+pub async fn load(store: &Store, asked: RevocationRules) -> Result<Anchors, StoreError> {
     let (anchors, domains) = store
         .read("bundles.load", |conn| {
             Box::pin(async move { Ok((sql::all(&mut *conn).await?, sql::domains(conn).await?)) })
         })
         .await?;
-    snapshot(&anchors, domains)
+    snapshot(&anchors, domains, asked)
 }
 
 /// (trust profile, direction) -> certificates.
 type Sets = HashMap<(String, Direction), Arc<AnchorSet>>;
 
-fn snapshot(anchors: &[StoredAnchor], domains: Vec<StoredDomain>) -> Result<Anchors, StoreError> {
+fn snapshot(
+    anchors: &[StoredAnchor],
+    domains: Vec<StoredDomain>,
+    asked: RevocationRules,
+) -> Result<Anchors, StoreError> {
     let sets = sets(anchors);
     let none = Arc::new(AnchorSet::default());
     let set = |profile: &str, direction| {
@@ -286,7 +290,7 @@ fn snapshot(anchors: &[StoredAnchor], domains: Vec<StoredDomain>) -> Result<Anch
             profile,
             inbound: set(&domain.trust_in, Direction::In),
             outbound: set(&domain.trust_out, Direction::Out),
-            revocation: RevocationRules::default(),
+            revocation: asked,
         };
         out.insert(domain.name, trust);
     }
@@ -355,7 +359,9 @@ mod tests {
         let row = add(&store, &inbound, None, "in").await;
         assert_eq!((row.label.as_str(), row.warnings.len()), ("CN=In", 0));
         let address = Address::parse("a@d.example").expect("an address");
-        let anchors = load(&store).await.expect("loads");
+        let anchors = load(&store, RevocationRules::default())
+            .await
+            .expect("loads");
         let trust = anchors.of(&address).expect("ours");
         assert_eq!((trust.inbound.len(), trust.outbound.len()), (2, 1));
         assert!(trust.outbound.contains(&both.certificate));
@@ -369,7 +375,9 @@ mod tests {
             .await
             .expect("is removed");
         assert!(store.epoch() > before);
-        let anchors = load(&store).await.expect("loads");
+        let anchors = load(&store, RevocationRules::default())
+            .await
+            .expect("loads");
         assert!(
             anchors
                 .of(&address)

@@ -206,7 +206,7 @@ impl Arguments {
             Verb::Message(verb) => verb.run(&desk).await?,
             Verb::Queue(verb) => verb.run(&desk).await?,
             Verb::Smime(verb) => return verb.run(&desk).await,
-            Verb::Trust(verb) => return verb.run(&desk),
+            Verb::Trust(verb) => return verb.run(&desk).await,
             Verb::ExitCodes => exit_codes(&desk),
         }
         Ok(0)

@@ -1,7 +1,8 @@
 //! `carepost trust check`: is this certificate trusted, for what, by which rules? Reads the named files and
-//! prints what `trust::check` answers; fetches nothing, needs no configuration.
+//! prints what `trust::check` answers; fetches nothing without `--allow-net`, needs no configuration.
 
 use std::io::{BufRead, Read};
+use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -11,12 +12,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::admin::{Failure, exit};
+use crate::discover::{Resolver, ResolverSettings};
 use crate::envelope::Address;
+use crate::fetch::{Allowed, EvidenceCache, Fetcher, Net, Rest};
 use crate::limits::{BATCH_LINE_OCTETS_MAX, CHECKED_FILE_OCTETS_MAX};
 use crate::trust::check::{Answer, Case, File, Verdict, check};
 use crate::trust::{
-    ExtendedUsage, PathPurpose, PolicyRules, Profile, RevocationMode, RevocationScope, Rules,
-    Switch,
+    Evidence, ExtendedUsage, PathPurpose, PolicyRules, Profile, RevocationMode, RevocationScope,
+    Rules, Switch, Waiting,
 };
 use crate::world::{Timestamp, World};
 
@@ -99,6 +102,10 @@ struct Asked {
     #[arg(long)]
     #[serde(alias = "inhibit_any_policy")]
     inhibit_any_policy: bool,
+    /// Fetch what is missing (issuers, CRLs, OCSP answers), from these networks alone; 0.0.0.0/0 and ::/0 are all
+    #[arg(long, value_name = "CIDR", num_args = 1..)]
+    #[serde(alias = "allow_net", deserialize_with = "one_or_more")]
+    allow_net: Vec<String>,
     /// v1.3 or v1.2 of Direct, or rfc5280: path validation alone [default: v1.3]
     #[arg(long)]
     profile: Option<String>,
@@ -125,21 +132,21 @@ where
 }
 
 impl Trust {
-    pub(super) fn run(self, desk: &Desk) -> Result<u8, Failure> {
+    pub(super) async fn run(self, desk: &Desk) -> Result<u8, Failure> {
         let Self::Check(verb) = self;
         let now = World::real().now();
         match verb.batch {
-            Some(place) => batch(&place, now),
-            None => one(&verb.asked, desk, now),
+            Some(place) => batch(&place, now).await,
+            None => one(&verb.asked, desk, now).await,
         }
     }
 }
 
-fn one(asked: &Asked, desk: &Desk, now: Timestamp) -> Result<u8, Failure> {
-    let case = asked
-        .case(now)
-        .map_err(|what| Failure::new(exit::USAGE, what, "add --help to see what is possible"))?;
-    let answer = answered(&case).ok_or_else(|| {
+async fn one(asked: &Asked, desk: &Desk, now: Timestamp) -> Result<u8, Failure> {
+    let usage = |what| Failure::new(exit::USAGE, what, "add --help to see what is possible");
+    let case = asked.case(now).map_err(usage)?;
+    let nets = asked.nets().map_err(usage)?;
+    let answer = answered(case, nets).await.ok_or_else(|| {
         Failure::new(
             exit::SOFTWARE,
             "carepost stopped while judging this certificate".to_owned(),
@@ -154,8 +161,36 @@ fn one(asked: &Asked, desk: &Desk, now: Timestamp) -> Result<u8, Failure> {
     })
 }
 
-/// None: our own fault. The process must answer the next line all the same.
-fn answered(case: &Case) -> Option<Answer> {
+/// None: our own fault. The process must answer the next line all the same. What is fetched is kept for this
+/// one answer alone.
+async fn answered(case: Case, nets: Vec<Net>) -> Option<Answer> {
+    if nets.is_empty() {
+        return checked(&case);
+    }
+    let world = World::real();
+    let rest = Rest::Nothing;
+    // Without a configured resolver there are addresses in URLs still.
+    let nobody = ResolverSettings {
+        servers: vec![(Ipv4Addr::LOCALHOST, 53).into()],
+    };
+    let resolver = Resolver::new(&ResolverSettings::default(), world.clone())
+        .or_else(|_| Resolver::new(&nobody, world.clone()))
+        .ok()?;
+    let fetcher = Fetcher::new(world, resolver, Allowed { nets, rest }, None).ok()?;
+    let judge = |evidence| {
+        let case = Case {
+            evidence,
+            ..case.clone()
+        };
+        async move { checked(&case) }
+    };
+    let needs_of = |answer: &Answer| answer.needs.clone();
+    EvidenceCache::new(fetcher, None)
+        .settle(Evidence::default(), Waiting::Over, judge, needs_of)
+        .await
+}
+
+fn checked(case: &Case) -> Option<Answer> {
     catch_unwind(AssertUnwindSafe(|| check(case))).ok()
 }
 
@@ -185,7 +220,7 @@ fn human(answer: &Answer) -> String {
 }
 
 /// 0 if every line was answered, 2 if one was not understood, 70 if we failed at one.
-fn batch(place: &Path, now: Timestamp) -> Result<u8, Failure> {
+async fn batch(place: &Path, now: Timestamp) -> Result<u8, Failure> {
     let unread = |error: std::io::Error| {
         Failure::new(
             exit::USAGE,
@@ -204,7 +239,7 @@ fn batch(place: &Path, now: Timestamp) -> Result<u8, Failure> {
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let (answer, ended) = line_answer(&line, now);
+        let (answer, ended) = line_answer(&line, now).await;
         out(&format!("{answer}\n"));
         code = code.max(ended);
     }
@@ -229,7 +264,7 @@ fn next_line(lines: &mut dyn BufRead) -> std::io::Result<Option<Vec<u8>>> {
     Ok(Some(line))
 }
 
-fn line_answer(line: &[u8], now: Timestamp) -> (Value, u8) {
+async fn line_answer(line: &[u8], now: Timestamp) -> (Value, u8) {
     let not_understood = |id: Value, what: String| {
         let answer = json!({"id": id, "verdict": null, "reason": "usage", "detail": what});
         (answer, exit::USAGE)
@@ -244,11 +279,11 @@ fn line_answer(line: &[u8], now: Timestamp) -> (Value, u8) {
         }
     };
     let id = asked.id.clone().unwrap_or_default();
-    let case = match asked.case(now) {
-        Ok(case) => case,
+    let (case, nets) = match asked.case(now).and_then(|case| Ok((case, asked.nets()?))) {
+        Ok(understood) => understood,
         Err(what) => return not_understood(id, what),
     };
-    match answered(&case) {
+    match answered(case, nets).await {
         Some(answer) => {
             let mut value = json!(answer);
             value["id"] = id;
@@ -288,7 +323,16 @@ impl Asked {
             address,
             rules: self.rules(profile)?,
             at,
+            evidence: Evidence::default(),
         })
+    }
+
+    /// What may be fetched from.
+    fn nets(&self) -> Result<Vec<Net>, String> {
+        let read = |text: &String| {
+            Net::parse(text).ok_or_else(|| format!("allow-net: {text:?} is no network"))
+        };
+        self.allow_net.iter().map(read).collect()
     }
 
     /// None: rfc5280.
@@ -418,7 +462,9 @@ mod tests {
             pem_certificate(leaf.certificate.der()).as_bytes(),
         );
         write("junk", b"-----BEGIN CERTIFICATE-----\nAAAA");
-        let answer = |line: &Value| line_answer(line.to_string().as_bytes(), NOW);
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.expect("a runtime");
+        let answer = |line: &Value| runtime.block_on(line_answer(line.to_string().as_bytes(), NOW));
         lines.iter().map(answer).collect()
     }
 
@@ -461,7 +507,9 @@ mod tests {
         }
         assert_eq!(answers[0].0["path"][1]["subject"], "CN=Root");
         assert_eq!(answers[0].0["budget"]["signature_checks"], 1);
-        assert_eq!(line_answer(b"{", NOW).1, exit::USAGE);
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let answer = runtime.expect("a runtime").block_on(line_answer(b"{", NOW));
+        assert_eq!(answer.1, exit::USAGE);
     }
 
     #[test]

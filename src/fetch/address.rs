@@ -45,7 +45,9 @@ impl std::fmt::Display for Net {
 }
 
 fn same4(net: Ipv4Addr, ip: Ipv4Addr, bits: u32) -> bool {
-    let mask = u32::MAX.checked_shl(32u32.saturating_sub(bits)).unwrap_or(0);
+    let mask = u32::MAX
+        .checked_shl(32u32.saturating_sub(bits))
+        .unwrap_or(0);
     net.to_bits() & mask == ip.to_bits() & mask
 }
 
@@ -178,7 +180,16 @@ mod tests {
 
     #[test]
     fn a_network_is_an_address_with_bits_that_fit() {
-        for bad in ["", "1.2.3", "1.2.3.4/33", "::/129", "a/8", "1.2.3.4/", "1.2.3.4/+8", "::1/a"] {
+        for bad in [
+            "",
+            "1.2.3",
+            "1.2.3.4/33",
+            "::/129",
+            "a/8",
+            "1.2.3.4/",
+            "1.2.3.4/+8",
+            "::1/a",
+        ] {
             assert_eq!(Net::parse(bad), None, "{bad}");
         }
         let all = Net::parse("0.0.0.0/0").expect("a net");

@@ -68,7 +68,10 @@ fn request(url: &Url, order: &Order) -> Result<Request<Full<Bytes>>, FetchError>
     let mut request = Request::builder()
         .uri(target)
         .header(header::HOST, host)
-        .header(header::USER_AGENT, concat!("carepost/", env!("CARGO_PKG_VERSION")))
+        .header(
+            header::USER_AGENT,
+            concat!("carepost/", env!("CARGO_PKG_VERSION")),
+        )
         .header(header::ACCEPT, "*/*")
         .header(header::CONNECTION, "close");
     let known = [
@@ -76,7 +79,9 @@ fn request(url: &Url, order: &Order) -> Result<Request<Full<Bytes>>, FetchError>
         (header::IF_MODIFIED_SINCE, &order.known.last_modified),
     ];
     for (name, value) in known {
-        let value = value.as_ref().and_then(|value| HeaderValue::from_str(value).ok());
+        let value = value
+            .as_ref()
+            .and_then(|value| HeaderValue::from_str(value).ok());
         if let Some(value) = value {
             request = request.header(name, value);
         }
@@ -84,7 +89,9 @@ fn request(url: &Url, order: &Order) -> Result<Request<Full<Bytes>>, FetchError>
     let (request, body) = match &order.body {
         None => (request.method(Method::GET), Bytes::new()),
         Some((kind, octets)) => (
-            request.method(Method::POST).header(header::CONTENT_TYPE, *kind),
+            request
+                .method(Method::POST)
+                .header(header::CONTENT_TYPE, *kind),
             Bytes::from(octets.clone()),
         ),
     };

@@ -47,7 +47,9 @@ impl Kept {
     /// What is kept of this URL.
     pub fn load(&self, url: &str) -> Option<Item> {
         let mut octets = Vec::new();
-        let most = u64::try_from(CRL_OCTETS_MAX).ok()?.saturating_add(64 * 1024);
+        let most = u64::try_from(CRL_OCTETS_MAX)
+            .ok()?
+            .saturating_add(64 * 1024);
         std::fs::File::open(self.file(url))
             .ok()?
             .take(most)

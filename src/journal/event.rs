@@ -102,6 +102,9 @@ pub enum Event {
         anchor: String,
         path: Vec<String>,
         profile: String,
+        /// What was let pass: revocation status that is told nowhere, or could not be had.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
     },
     /// Not trusted for this recipient. The sender hears nothing.
     Refused { reason: Reason, detail: String },
@@ -143,6 +146,8 @@ pub enum Event {
         certificate: String,
         anchor: String,
         path: Vec<String>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
     },
     /// Signed and encrypted.
     Sealed {

@@ -99,8 +99,11 @@ impl Crl {
     }
 
     /// Whether the other one is by the same issuer, for the same scope, and was made later.
-    pub fn is_replaced_by(&self, other: &Self) -> bool {
-        other.issuer == self.issuer && other.scope == self.scope && other.this_update >= self.this_update
+    pub(super) fn is_replaced_by(&self, other: &Self) -> bool {
+        other.issuer == self.issuer
+            && other.scope == self.scope
+            && other.is_delta == self.is_delta
+            && other.this_update > self.this_update
     }
 
     /// How it is signed, if that is an algorithm that counts.

@@ -12,8 +12,9 @@ use super::{Certificate, Crl};
 /// The evidence of one judgment. Nothing in it is trusted: each piece is proved when it is used.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
-    by_issuer: HashMap<Name, Vec<Arc<Crl>>>,
-    answers: HashMap<CertId, Vec<Arc<Answers>>>,
+    // Shared with the cache they come from, and copied when something is added.
+    by_issuer: Arc<HashMap<Name, Vec<Arc<Crl>>>>,
+    answers: Arc<HashMap<CertId, Vec<Arc<Answers>>>>,
     issuers: Vec<Arc<Certificate>>,
     tried: HashMap<Need, Tried>,
     waiting: Waiting,
@@ -29,16 +30,25 @@ impl Evidence {
 
     /// One more list; one that is there already is passed over.
     pub fn add_crl(&mut self, crl: Arc<Crl>) {
-        let named = self.by_issuer.entry(crl.issuer.clone()).or_default();
+        let lists = Arc::make_mut(&mut self.by_issuer);
+        let named = lists.entry(crl.issuer.clone()).or_default();
         let fingerprint = crl.fingerprint();
         if named.iter().all(|known| known.fingerprint() != fingerprint) {
-            named.push(crl);
+            // The newest first: it replaces the others, once its signature is known to be right.
+            let at = named.partition_point(|known| known.this_update() >= crl.this_update());
+            named.insert(at, crl);
         }
     }
 
     /// What a responder said about this certificate.
     pub fn add_answers(&mut self, id: CertId, answers: Arc<Answers>) {
-        self.answers.entry(id).or_default().push(answers);
+        let about = Arc::make_mut(&mut self.answers).entry(id).or_default();
+        if about
+            .iter()
+            .all(|known| known.fingerprint() != answers.fingerprint())
+        {
+            about.push(answers);
+        }
     }
 
     /// Certificates that may lie on a path.
@@ -57,8 +67,8 @@ impl Evidence {
     }
 
     /// What became of it, if it was asked for.
-    pub fn tried(&self, need: &Need) -> Option<Tried> {
-        self.tried.get(need).copied()
+    pub fn tried(&self, need: &Need) -> Option<&Tried> {
+        self.tried.get(need)
     }
 
     /// Whether more may still come.

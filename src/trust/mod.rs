@@ -33,6 +33,7 @@ pub use anchors::{AnchorId, AnchorSet, Anchors, Direction, DomainTrust, Profile}
 pub use binding::{Binding, Bindings, binding, binds, names_sender};
 pub use certificate::{Certificate, CertificateError, KeyUsage};
 pub use chain::{check_usable_for_opening, check_usable_for_signing};
+pub use check::{read_crl, read_issuers};
 pub use crl::{Crl, CrlError};
 pub use evidence::Evidence;
 pub use examine::{BoundTo, examine};

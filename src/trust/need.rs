@@ -42,12 +42,12 @@ impl std::fmt::Display for Need {
 }
 
 /// What became of a need in this judgment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tried {
     /// It was had, whether it helped or not.
     Got,
-    /// It was not to be had now.
-    Failed,
+    /// It was not to be had now, and why.
+    Failed(Arc<str>),
 }
 
 /// Whether evidence may still come: the sender has time.

@@ -272,7 +272,9 @@ fn read_basic(der: &[u8]) -> Result<Answers, OcspError> {
         responder,
         signature_algorithm: read_signature_algorithm(*algorithm),
         signature,
-        certificates: certificates.map_or_else(|| Some(Vec::new()), |found| read_certificates(*found)).ok_or_else(odd)?,
+        certificates: certificates
+            .map_or_else(|| Some(Vec::new()), |found| read_certificates(*found))
+            .ok_or_else(odd)?,
         singles,
         defects,
         der: der.to_vec(),
@@ -283,7 +285,10 @@ fn read_basic(der: &[u8]) -> Result<Answers, OcspError> {
 fn read_certificates(found: Element<'_>) -> Option<Vec<Arc<Certificate>>> {
     let list = tlv::all(tlv::only(found.value, tag::SEQUENCE)?.value)?;
     let read = list.iter().take(CERTIFICATES_READ);
-    Some(read.filter_map(|one| Certificate::parse(one.whole).ok()).collect())
+    Some(
+        read.filter_map(|one| Certificate::parse(one.whole).ok())
+            .collect(),
+    )
 }
 
 /// ResponseData.
@@ -308,7 +313,11 @@ fn read_data(tbs: Element<'_>, defects: &mut Vec<String>) -> Option<(Responder, 
     };
     let responder = match responder.tag {
         0xa1 => Responder::Name(Name::parse(responder.value)?.name),
-        0xa2 => Responder::Key(tlv::only(responder.value, tag::OCTET_STRING)?.value.to_vec()),
+        0xa2 => Responder::Key(
+            tlv::only(responder.value, tag::OCTET_STRING)?
+                .value
+                .to_vec(),
+        ),
         _ => return None,
     };
     generalized(*produced)?;

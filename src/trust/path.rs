@@ -330,7 +330,12 @@ impl<'a> Search<'a, '_> {
 
     /// Collects the certificates of the bag that names connect with the leaf.
     fn gather(&mut self, leaf: &'a Arc<Certificate>) {
-        let Question { bag, anchors, evidence, .. } = self.question;
+        let Question {
+            bag,
+            anchors,
+            evidence,
+            ..
+        } = self.question;
         let beside = evidence.issuers();
         let mut seen = HashSet::from([leaf.fingerprint()]);
         self.nodes.push(Node {
@@ -367,14 +372,17 @@ impl<'a> Search<'a, '_> {
     /// is asked where the verdict would stay what it is.
     fn ask_for_issuers(&mut self) {
         let reason = self.worst.as_ref().map(|worst| worst.why.reason);
-        if matches!(reason, Some(Reason::Revoked | Reason::RevocationUnknown | Reason::OutOfBudget)) {
+        if matches!(
+            reason,
+            Some(Reason::Revoked | Reason::RevocationUnknown | Reason::OutOfBudget)
+        ) {
             return;
         }
         let evidence = self.question.evidence;
         let open = |node: &&Node<'_>| node.anchors.is_empty() && node.issuers.is_empty();
         let needs = self.nodes.iter().filter(open);
         for need in needs.flat_map(|node| issuers_of(node.certificate)) {
-            if evidence.tried(&need) != Some(Tried::Got) {
+            if evidence.tried(&need) != Some(&Tried::Got) {
                 self.work.need(need);
             }
         }

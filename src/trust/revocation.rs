@@ -12,7 +12,7 @@ use crate::limits::{CLOCK_SKEW_MAX, CRL_SIGNER_DEPTH_MAX, NAME_COMPARISONS_MAX, 
 use super::chain::{check_responder, check_signer_key, distrust, over};
 use super::crl::{Crl, EntryReason};
 use super::name::Name;
-use super::need::{Need, Waiting, crls_of, has_pointer, responders_of};
+use super::need::{Need, Tried, Waiting, crls_of, has_pointer, responders_of};
 use super::ocsp::{Answers, CertId, CertStatus, Single};
 use super::path::{Question, Work, find_path_below};
 use super::points::{ALL_REASONS, Only, Point, PointName, PointNames, Scope};
@@ -36,7 +36,9 @@ pub(super) fn check(
     under_way: &mut Vec<[u8; 32]>,
 ) -> Result<Vec<String>, Distrust> {
     let rules = question.rules;
-    let own = path.last().and_then(|anchor| question.anchors.mode_of(anchor));
+    let own = path
+        .last()
+        .and_then(|anchor| question.anchors.mode_of(anchor));
     let mode = own.unwrap_or(rules.revocation);
     let asked = match (mode, rules.revocation_scope) {
         (RevocationMode::Off, _) => 0,
@@ -61,7 +63,7 @@ pub(super) fn check(
         match status? {
             Status::Good => {}
             Status::Revoked(what) => return Err(distrust(Reason::Revoked, certificate, &what)),
-            Status::Unknown(what) => found.unknown(certificate, &what, case.needs(), rules),
+            Status::Unknown(what) => found.unknown(&case, what),
         }
     }
     found.end(mode, question, work)
@@ -76,15 +78,22 @@ struct Found {
 }
 
 impl Found {
-    fn unknown(&mut self, certificate: &Certificate, what: &str, needs: Vec<Need>, rules: &Rules) {
-        if rules.no_pointer == NoPointer::Accept && !has_pointer(certificate) {
+    fn unknown(&mut self, case: &Case<'_>, mut what: String) {
+        let (certificate, evidence) = (case.certificate, case.question.evidence);
+        let accepted = case.question.rules.no_pointer == NoPointer::Accept;
+        if accepted && !has_pointer(certificate) {
             let what = "it does not say where its status is told: accepted (revocation.no_pointer)";
             let note = distrust(Reason::RevocationUnknown, certificate, what);
             return self.notes.push(note.detail);
         }
-        self.needs.extend(needs);
+        for need in case.needs() {
+            if let Some(Tried::Failed(why)) = evidence.tried(&need) {
+                what.push_str(&format!("; {need}: {why}"));
+            }
+            self.needs.push(need);
+        }
         self.unknown
-            .push(distrust(Reason::RevocationUnknown, certificate, what));
+            .push(distrust(Reason::RevocationUnknown, certificate, &what));
     }
 
     fn end(
@@ -207,14 +216,18 @@ impl Case<'_> {
     fn is_of_now(&self, single: &Single) -> Result<(), String> {
         let now = self.question.now;
         if single.this_update > now.plus(CLOCK_SKEW_MAX) {
-            return Err(format!("is of {}, which is yet to come", single.this_update.rfc3339()));
+            return Err(format!(
+                "is of {}, which is yet to come",
+                single.this_update.rfc3339()
+            ));
         }
         match single.next_update {
             Some(until) if until < now => Err(format!("was to be replaced by {}", until.rfc3339())),
             // RFC 6960 §2.4: without nextUpdate newer information is to be had at any time.
-            None if now.since(single.this_update) > OCSP_FRESH_MAX => {
-                Err(format!("without an end is of {}", single.this_update.rfc3339()))
-            }
+            None if now.since(single.this_update) > OCSP_FRESH_MAX => Err(format!(
+                "without an end is of {}",
+                single.this_update.rfc3339()
+            )),
             _ => Ok(()),
         }
     }
@@ -229,11 +242,11 @@ impl Case<'_> {
     ) -> Result<bool, Distrust> {
         let rules = self.question.rules;
         let signed = |signer: &Certificate, work: &mut Work| {
-            work.check_once(answers.fingerprint(), signer, || answers.is_signed_by(signer))
+            work.check_once(answers.fingerprint(), signer, || {
+                answers.is_signed_by(signer)
+            })
         };
-        if answers.names(issuer)
-            && check_signer_key(issuer, rules).is_ok()
-            && signed(issuer, work)?
+        if answers.names(issuer) && check_signer_key(issuer, rules).is_ok() && signed(issuer, work)?
         {
             return Ok(true);
         }
@@ -272,12 +285,16 @@ impl Case<'_> {
     fn listed(&self, work: &mut Work, under_way: &mut Vec<[u8; 32]>) -> Result<Status, Distrust> {
         let points = points_of(self.certificate);
         let mut tally = Tally::default();
+        let mut believed: Vec<&Arc<Crl>> = Vec::new();
         for issuer in issuers(self.certificate, &points) {
             for crl in self.question.evidence.by(&issuer) {
                 if !work.compare(points.len()) {
                     return Err(over("name comparisons", NAME_COMPARISONS_MAX));
                 }
                 let covered = covered(self.certificate, &points, crl);
+                if believed.iter().any(|newer| crl.is_replaced_by(newer)) {
+                    continue;
+                }
                 let entry = crl.entry(self.certificate).map(|entry| entry.reason);
                 if covered == 0 {
                     tally.why("the CRLs at hand are not for it: scope, point or issuer differ");
@@ -287,6 +304,7 @@ impl Case<'_> {
                     tally.why(&why);
                     continue;
                 }
+                believed.push(crl);
                 tally.count(crl, entry, covered);
             }
         }

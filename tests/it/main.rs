@@ -4,6 +4,7 @@
 mod dns;
 mod linter;
 mod partner;
+mod web;
 mod world;
 
 mod cli;
@@ -12,6 +13,7 @@ mod exchange;
 mod failures;
 mod foreign;
 mod mailin_faults;
+mod revocation;
 mod roads;
 mod submission;
 mod tidy;
