@@ -175,6 +175,31 @@ pub const BATCH_LINE_OCTETS_MAX: usize = 1024 * 1024;
 /// Name comparisons of one judgment. webpki's `Budget`: 250,000.
 pub const NAME_COMPARISONS_MAX: usize = 250_000;
 
+// ---- bundles ----------------------------------------------------------------------------------
+
+/// Octets of the metadata of a bundle: a list of 10,000 anchors at 100 octets each.
+pub const METADATA_OCTETS_MAX: usize = 1024 * 1024;
+/// Nesting of its XML; the schema has five levels.
+pub const METADATA_DEPTH_MAX: usize = 16;
+/// Distribution points that are kept of it.
+pub const METADATA_VALUES_MAX: usize = 16;
+/// One bundle, fetched: 32 MiB at 5 Mbit/s.
+pub const BUNDLE_FETCH_TIMEOUT: Duration = Duration::from_secs(60);
+/// Between refreshes of a bundle unless the operator says otherwise. D-011: daily or less; a quarter of it.
+pub const BUNDLE_INTERVAL: Duration = Duration::from_secs(6 * 3_600);
+/// Anchors of a bundle, percent, that may go without an operator's approval (D-014).
+pub const BUNDLE_DROP_PERCENT: u32 = 20;
+/// First wait after a failed refresh; it doubles up to the interval.
+pub const BUNDLE_RETRY: Duration = Duration::from_secs(300);
+/// How often it is looked whether a bundle is due.
+pub const BUNDLE_LOOK: Duration = Duration::from_secs(5);
+/// Fingerprints of one change that the journal lists; the id of the change stands for all.
+pub const BUNDLE_PRINTS_JOURNALLED: usize = 100;
+/// Bundles that are refreshed in one look.
+pub const BUNDLES_AT_ONCE_MAX: usize = 16;
+/// Partners that are named as cut off by a change.
+pub const PARTNERS_NAMED_MAX: i64 = 200;
+
 // ---- fetch ------------------------------------------------------------------------------------
 
 /// Octets of a URL that is followed. RFC 9110 §4.1 asks for at least 8,000.
@@ -185,14 +210,14 @@ pub const FETCH_REDIRECTS_MAX: u32 = 3;
 pub const FETCH_HEAD_MAX: usize = 64 * 1024;
 /// Fields of a response's head.
 pub const FETCH_HEADERS_MAX: usize = 100;
-/// Fetches at once: enough for one message's needs, few enough not to be anybody's tool against a third.
+/// Fetches at once, of either kind of URL: enough for one message's needs, too few to be a tool against others.
 pub const FETCHES_AT_ONCE_MAX: usize = 16;
 /// Connecting to one address.
 pub const FETCH_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a server may say nothing.
 pub const FETCH_IDLE_MAX: Duration = Duration::from_secs(10);
 /// One OCSP answer or issuer's certificate, redirects included.
-pub const FETCH_TIMEOUT: Duration = Duration::from_secs(15);
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 /// One CRL: 64 MiB at 5 Mbit/s.
 pub const CRL_FETCH_TIMEOUT: Duration = Duration::from_secs(120);
 /// A URL that failed is left alone so long. Ours: as long as the first wait of the queue.

@@ -50,6 +50,8 @@ pub struct Gateway {
     pub resolver: Resolver,
     pub relay: Relay,
     pub edge: Edge,
+    /// Fetches what others publish.
+    pub fetcher: Fetcher,
     /// Revocation lists and the like, and how to get more.
     pub evidence: EvidenceCache,
     snapshot: RwLock<Arc<Snapshot>>,
@@ -116,7 +118,8 @@ impl Gateway {
         let roots = config.fetch_ca_file.as_deref();
         let fetcher = Fetcher::new(world.clone(), resolver.clone(), allowed, roots)?;
         let gateway = Arc::new(Self {
-            evidence: EvidenceCache::new(fetcher, Some(&config.fetched)),
+            evidence: EvidenceCache::new(fetcher.clone(), Some(&config.fetched)),
+            fetcher,
             world,
             store,
             config,
@@ -452,6 +455,22 @@ impl Gateway {
         }
     }
 
+    /// Refreshes bundles when they are due (D-011).
+    async fn drive_bundles(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        loop {
+            let work =
+                bundles::refresh_due(&self.store, &self.fetcher, limits::BUNDLES_AT_ONCE_MAX);
+            tokio::select! {
+                () = told(&mut stop) => return,
+                done = work => self.note(done),
+            }
+            tokio::select! {
+                () = told(&mut stop) => return,
+                () = self.world.sleep(limits::BUNDLE_LOOK) => {}
+            }
+        }
+    }
+
     /// Keeps the listener's snapshot fresh: operators' changes are journalled, and each entry is announced.
     async fn drive_snapshots(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut events = self.store.events();
@@ -557,6 +576,9 @@ pub async fn start(
     tasks.push(tokio::spawn(Arc::clone(&gateway).drive_queue(stop.clone())));
     tasks.push(tokio::spawn(
         Arc::clone(&gateway).drive_evidence(stop.clone()),
+    ));
+    tasks.push(tokio::spawn(
+        Arc::clone(&gateway).drive_bundles(stop.clone()),
     ));
     tasks.push(tokio::spawn(Arc::clone(&gateway).drive_answers(stop)));
     announce(&gateway, &ports).await?;

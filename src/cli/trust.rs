@@ -11,7 +11,7 @@ use der::asn1::ObjectIdentifier;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::admin::{Failure, exit};
+use crate::admin::{Failure, Request, TrustProfileAdd, TrustProfileAssign, TrustProfileName, exit};
 use crate::discover::{Resolver, ResolverSettings};
 use crate::envelope::Address;
 use crate::fetch::{Allowed, EvidenceCache, Fetcher, Net, Rest};
@@ -23,12 +23,77 @@ use crate::trust::{
 };
 use crate::world::{Timestamp, World};
 
+use super::table::table;
 use super::{Desk, out};
 
 #[derive(Debug, Subcommand)]
 pub enum Trust {
     /// Judge a certificate by the files beside it: exit 0 trusted, 1 not trusted, 75 cannot tell now
     Check(Box<Check>),
+    /// Named sets of bundles and anchors that domains point to
+    #[command(subcommand)]
+    Profile(Profiles),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Profiles {
+    /// Make one, or give one more bundles
+    Add {
+        name: String,
+        /// A bundle, for one way alone with :in or :out behind its name
+        #[arg(long, value_name = "NAME[:in|:out|:both]")]
+        bundle: Vec<String>,
+    },
+    /// List them
+    List,
+    /// One of them
+    Show { name: String },
+    /// Point a domain to one
+    Assign {
+        domain: String,
+        profile: String,
+        /// in: for mail that comes; out: for mail that goes; both
+        #[arg(long, default_value = "both")]
+        direction: String,
+    },
+}
+
+impl Profiles {
+    async fn run(self, desk: &Desk) -> Result<(), Failure> {
+        let request = match self {
+            Self::Add { name, bundle } => {
+                let split = |text: String| match text.rsplit_once(':') {
+                    Some((name, way)) => (name.to_owned(), way.to_owned()),
+                    None => (text, "both".to_owned()),
+                };
+                let bundles = bundle.into_iter().map(split).collect();
+                Request::TrustProfileAdd(TrustProfileAdd { name, bundles })
+            }
+            Self::List => Request::TrustProfileList,
+            Self::Show { name } => Request::TrustProfileShow(TrustProfileName { name }),
+            Self::Assign {
+                domain,
+                profile,
+                direction,
+            } => Request::TrustProfileAssign(TrustProfileAssign {
+                domain,
+                profile,
+                direction,
+            }),
+        };
+        let columns = [
+            ("PROFILE", "name"),
+            ("BUNDLES", "bundles"),
+            ("ANCHORS", "anchors"),
+            ("DOMAINS", "domains"),
+        ];
+        let value = desk.ask(request).await?;
+        desk.show(&value, |value| match value {
+            Value::Array(_) => table(value, &columns, "no trust profile"),
+            one => table(&json!([one]), &columns, ""),
+        });
+        Ok(())
+    }
 }
 
 #[derive(Debug, Args)]
@@ -133,7 +198,10 @@ where
 
 impl Trust {
     pub(super) async fn run(self, desk: &Desk) -> Result<u8, Failure> {
-        let Self::Check(verb) = self;
+        let verb = match self {
+            Self::Check(verb) => verb,
+            Self::Profile(verb) => return verb.run(desk).await.map(|()| 0),
+        };
         let now = World::real().now();
         match verb.batch {
             Some(place) => batch(&place, now).await,

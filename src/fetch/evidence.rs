@@ -1,7 +1,7 @@
 //! Needs become evidence: CRLs, OCSP answers and issuers' certificates, fetched once for all who wait.
-//! In: [`Need`]s of a judgment. Out: [`Evidence`] with what could be had. Each fetch is a task of its own that
-//! goes on when nobody waits for it any more, so that a large list arrives for the next attempt; failures are
-//! remembered for a while. Never done here: believing any of it. No lock is held while something is awaited.
+//! In: [`Need`]s of a judgment. Out: [`Evidence`] with what could be had. Each fetch is a task of its own
+//! that goes on when nobody waits for it any more, so that a large list arrives for the next attempt;
+//! failures are remembered for a while. Never done here: believing any of it. No lock is held while something is awaited.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::trust::{
 use crate::world::{Timestamp, World};
 
 use super::kept::{Item, Kept};
-use super::{Fetched, Fetcher, Order, Validators};
+use super::{Fetched, Fetcher, NamedBy, Order, Validators};
 
 /// What was fetched and is still good. Cheap to clone.
 #[derive(Clone)]
@@ -200,8 +200,8 @@ impl EvidenceCache {
         let (cache, need) = (self.clone(), need.clone());
         tokio::spawn(async move {
             let tried = cache.fly(&need).await;
-            cache.state().flights.remove(&need);
             landed.send_replace(Some(tried));
+            cache.state().flights.remove(&need);
         });
         flight
     }
@@ -406,7 +406,10 @@ impl EvidenceCache {
         {
             return Ok(());
         }
-        let order = Order::get(url, AIA_OCTETS_MAX, FETCH_TIMEOUT);
+        let order = Order {
+            named_by: NamedBy::Anyone,
+            ..Order::get(url, AIA_OCTETS_MAX, FETCH_TIMEOUT)
+        };
         let fetched = self
             .0
             .fetcher

@@ -91,6 +91,16 @@ pub struct Order {
     pub known: Validators,
     /// To be sent, with its type: a POST, whose redirects are not followed.
     pub body: Option<(&'static str, Vec<u8>)>,
+    pub named_by: NamedBy,
+}
+
+/// Who named the URL. Strangers' URLs have seats of their own, so that slow ones keep nobody else waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedBy {
+    /// The operator, or a CA below an anchor.
+    Trusted,
+    /// Whoever made a certificate that leads nowhere yet.
+    Anyone,
 }
 
 impl Order {
@@ -102,6 +112,7 @@ impl Order {
             longest,
             known: Validators::default(),
             body: None,
+            named_by: NamedBy::Trusted,
         }
     }
 }
@@ -127,6 +138,7 @@ struct Inner {
     tls: ClientContext,
     allowed: Allowed,
     at_once: Semaphore,
+    for_strangers: Semaphore,
 }
 
 impl std::fmt::Debug for Fetcher {
@@ -152,6 +164,7 @@ impl Fetcher {
             tls: ClientContext::new(ca_file)?,
             allowed,
             at_once: Semaphore::new(FETCHES_AT_ONCE_MAX),
+            for_strangers: Semaphore::new(FETCHES_AT_ONCE_MAX),
         })))
     }
 
@@ -164,7 +177,11 @@ impl Fetcher {
     /// # Errors
     /// [`FetchError`].
     pub async fn fetch(&self, order: &Order) -> Result<Fetched, FetchError> {
-        let Ok(_seat) = self.0.at_once.acquire().await else {
+        let seats = match order.named_by {
+            NamedBy::Trusted => &self.0.at_once,
+            NamedBy::Anyone => &self.0.for_strangers,
+        };
+        let Ok(_seat) = seats.acquire().await else {
             return Err(FetchError::TooSlow);
         };
         let followed = self.0.world.within(order.longest, self.follow(order)).await;

@@ -41,7 +41,7 @@ pub struct CertId {
 
 impl CertId {
     /// Of a certificate and the one who issued it.
-    pub(super) fn of(certificate: &Certificate, issuer: &Certificate) -> Self {
+    pub fn of(certificate: &Certificate, issuer: &Certificate) -> Self {
         Self {
             name_hash: sha1(certificate.issuer()),
             key_hash: sha1(issuer.key_bits()),
@@ -441,3 +441,6 @@ fn check_extensions(extensions: Option<Element<'_>>, defects: &mut Vec<String>) 
 fn generalized(time: Element<'_>) -> Option<Timestamp> {
     read_time(time).filter(|_| time.tag == tag::GENERALIZED_TIME)
 }
+
+#[cfg(test)]
+mod tests;

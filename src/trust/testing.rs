@@ -33,9 +33,11 @@ pub(crate) fn el(tag: u8, value: &[u8]) -> Vec<u8> {
     match u8::try_from(length) {
         Ok(short) if short < 0x80 => out.push(short),
         Ok(long) => out.extend([0x81, long]),
+        Err(_) if length < 0x1_0000 => out.extend([0x82, (length >> 8) as u8, length as u8]),
         Err(_) => out.extend([
-            0x82,
-            u8::try_from(length >> 8).expect("short"),
+            0x83,
+            u8::try_from(length >> 16).expect("short"),
+            (length >> 8) as u8,
             length as u8,
         ]),
     }

@@ -7,6 +7,7 @@ mod partner;
 mod web;
 mod world;
 
+mod bundles;
 mod cli;
 mod edges;
 mod exchange;

@@ -368,7 +368,11 @@ fn lists_of_the_whole_chain_are_fetched() {
 }
 
 /// `openssl ocsp` as responder.
-struct Responder(Child, BufReader<ChildStdout>);
+struct Responder {
+    child: Child,
+    /// Open, so that it can go on talking.
+    _said: BufReader<ChildStdout>,
+}
 
 impl Responder {
     fn start(pki: &Pki, port: u16, signer: &str, status: &str, more: &str) -> Self {
@@ -408,13 +412,13 @@ impl Responder {
         let mut line = String::new();
         said.read_line(&mut line).expect("a line");
         assert!(line.starts_with("ACCEPT"), "{line}");
-        Self(child, said)
+        Self { child, _said: said }
     }
 }
 
 impl Drop for Responder {
     fn drop(&mut self) {
-        let _ended = (self.0.kill(), self.0.wait());
+        let _ended = (self.child.kill(), self.child.wait());
     }
 }
 
