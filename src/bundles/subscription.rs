@@ -863,9 +863,11 @@ pub async fn refresh_due(store: &Store, fetcher: &Fetcher, most: usize) -> Resul
         Box::pin(async move { sql::due(conn, now, most).await })
     });
     for name in due.await? {
-        match refresh(store, fetcher, Actor::Carepost, &name, None).await {
-            Err(BundleError::Store(error)) => return Err(error),
-            Err(_) | Ok(_) => {}
+        // Any other failure is noted in the bundle's row.
+        if let Err(BundleError::Store(error)) =
+            refresh(store, fetcher, Actor::Carepost, &name, None).await
+        {
+            return Err(error);
         }
     }
     Ok(())

@@ -1,7 +1,8 @@
 //! Needs become evidence: CRLs, OCSP answers and issuers' certificates, fetched once for all who wait.
 //! In: [`Need`]s of a judgment. Out: [`Evidence`] with what could be had. Each fetch is a task of its own
 //! that goes on when nobody waits for it any more, so that a large list arrives for the next attempt;
-//! failures are remembered for a while. Never done here: believing any of it. No lock is held while something is awaited.
+//! failures are remembered for a while. Never done here: believing any of it. No lock is held while
+//! something is awaited.
 
 use std::collections::HashMap;
 use std::path::Path;

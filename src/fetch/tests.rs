@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::*;
 use crate::discover::ResolverSettings;
 use crate::journal::Reason;
-use crate::trust::testing::{DAY, Make, MakeCrl, NOW, distribution_point, point_name};
+use crate::trust::testing::{DAY, Make, MakeCrl, NOW, distribution_point, extension, point_name};
 use crate::trust::{
     AnchorSet, Evidence, NoPointer, Question, RevocationMode, RevocationRules, RevocationScope,
     Rules, Tried, Waiting, Work, find_path,
@@ -404,4 +404,85 @@ async fn status_not_to_be_had_is_put_off_then_refused_or_passed_with_a_note() {
         evidence.tried(&crate::trust::Need::Crl(web.url("/old.crl"))),
         None::<&Tried>
     );
+}
+
+/// G-039: lists of public CAs are this large.
+#[tokio::test]
+async fn a_list_of_ten_megabytes_is_read_and_counts() {
+    let (web, served) = list_server().await;
+    let case = Case::new(&web.url("/large.crl"), RevocationMode::Hard);
+    let idle = vec![extension("1.2.3.4", false, &[5; 400])];
+    let mut large = MakeCrl::new().listing(&[7], Vec::new());
+    for number in 0..25_000_u32 {
+        large = large.listing(&[&[1], &number.to_be_bytes()[..]].concat(), idle.clone());
+    }
+    let large = large.by(&case.root);
+    assert!(large.len() > 10 * 1024 * 1024, "{}", large.len());
+    *served.lock().expect("held") = Some(large);
+    let cache = EvidenceCache::new(fetcher_at(World::at(NOW), LOOPBACK), None);
+    let judged = case.settle(&cache, Waiting::Possible, NOW).await;
+    assert_eq!(judged, Some(Reason::Revoked));
+    assert_eq!(web.asked().len(), 1);
+}
+
+/// D-009: https is verified by root and name; there is no way to have it otherwise.
+#[tokio::test]
+async fn a_server_without_a_good_certificate_is_not_listened_to() {
+    use crate::crypto::issue::{
+        KeyKind, Purpose, Template, issue, make_key, pem_certificate, pem_key,
+    };
+    use crate::crypto::tls::ServerContext;
+    let world = World::real();
+    let template = Template {
+        common_name: "web".to_owned(),
+        purpose: Purpose::Server {
+            names: vec!["127.0.0.1".to_owned()],
+        },
+        not_before: world.now().minus(DAY),
+        not_after: world.now().plus(DAY),
+        crl_url: None,
+        claimed_ski: None,
+    };
+    let key = make_key(KeyKind::P256).expect("a key");
+    let issued = issue(&world, &template, &key, None).expect("issued");
+    let folder = tempfile::tempdir().expect("a folder");
+    let (certificate, key) = (folder.path().join("web.crt"), folder.path().join("web.key"));
+    std::fs::write(&certificate, pem_certificate(&issued.certificate)).expect("written");
+    std::fs::write(&key, pem_key(&issued.key).expect("PEM")).expect("written");
+    let server = ServerContext::load(&certificate, &key).expect("a server");
+    let port = world
+        .listen(([127, 0, 0, 1], 0).into())
+        .await
+        .expect("a port");
+    let address = port.local().expect("an address");
+    tokio::spawn(async move {
+        while let Ok(socket) = port.accept().await {
+            let Ok(mut stream) = server.accept(socket).await else {
+                continue;
+            };
+            let mut octets = [0; 4096];
+            let _asked = stream.read(&mut octets).await;
+            drop(stream.write_all(&ok(b"fine", "")).await);
+            drop(stream.shutdown().await);
+        }
+    });
+    let settings = ResolverSettings {
+        servers: vec![([127, 0, 0, 1], 9).into()],
+    };
+    let resolver = Resolver::new(&settings, world.clone()).expect("a resolver");
+    let allowed = || Allowed {
+        nets: vec![Net::parse("127.0.0.0/8").expect("a net")],
+        rest: Rest::Nothing,
+    };
+    let client = |roots: Option<&Path>| {
+        Fetcher::new(world.clone(), resolver.clone(), allowed(), roots).expect("a client")
+    };
+    let url = format!("https://{address}/");
+    let fetched = client(Some(&certificate)).fetch(&get(&url)).await;
+    assert!(matches!(fetched, Ok(Fetched::New { .. })), "{fetched:?}");
+    let refused = client(None).fetch(&get(&url)).await;
+    assert!(matches!(refused, Err(FetchError::Tls(..))), "{refused:?}");
+    let other = format!("https://127.0.0.2:{}/", address.port());
+    let refused = client(Some(&certificate)).fetch(&get(&other)).await;
+    assert!(refused.is_err(), "{refused:?}");
 }
