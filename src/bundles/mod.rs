@@ -9,6 +9,7 @@ mod make;
 mod metadata;
 mod profiles;
 mod read;
+mod signer;
 mod sql;
 mod subscription;
 

@@ -26,8 +26,26 @@ pub struct Content {
     /// By fingerprint.
     pub anchors: BTreeMap<String, Arc<Certificate>>,
     pub metadata: Option<Metadata>,
+    /// Whose signature was right; None: no signer is pinned.
+    pub signed: Option<Signed>,
     /// What is odd, and does not keep it from being used.
     pub warnings: Vec<String>,
+}
+
+/// A signer, with what came along.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    pub by: Arc<Certificate>,
+    pub bag: Vec<Arc<Certificate>>,
+}
+
+/// By which a bundle's signer is judged: a valid signing certificate, whatever its uses.
+pub(super) fn signer_rules() -> Rules {
+    Rules {
+        ca_as_leaf: Switch::On,
+        extended_usage: ExtendedUsage::Any,
+        ..Rules::direct(PathPurpose::Sign)
+    }
 }
 
 /// Why it is not read.
@@ -63,6 +81,7 @@ pub fn read(
     let digest = hex(&sha256(octets));
     let outer = unwrapped(octets)?;
     let (content, signed) = opened(&outer)?;
+    let mut signed_by = None;
     let inner = match (
         pinned,
         signed.signers.is_empty() && signed.unread.is_empty(),
@@ -72,16 +91,21 @@ pub fn read(
         (Some(_), true) => return Err(ReadError::NotSigned),
         (Some(pinned), false) => {
             let content = content.ok_or(ReadError::NotSigned)?;
-            check_signature(&content, &signed, pinned, now)?;
+            signed_by = Some(check_signature(&content, &signed, pinned, now)?);
             unwrapped(&content)?
         }
     };
-    whole(digest, &inner, now)
+    let content = whole(digest, &inner, now)?;
+    Ok(Content {
+        signed: signed_by,
+        ..content
+    })
 }
 
 /// The DER or BER, out of PEM if it is in that.
 fn unwrapped(octets: &[u8]) -> Result<Vec<u8>, ReadError> {
-    if memchr::memmem::find(octets, b"-----BEGIN ").is_none() {
+    // A SEQUENCE is no text, whatever stands in its strings.
+    if octets.first() == Some(&0x30) || memchr::memmem::find(octets, b"-----BEGIN ").is_none() {
         return Ok(octets.to_vec());
     }
     for block in x509_parser::pem::Pem::iter_from_buffer(octets) {
@@ -121,16 +145,12 @@ fn check_signature(
     signed: &SignedData,
     pinned: &Arc<Certificate>,
     now: Timestamp,
-) -> Result<(), ReadError> {
+) -> Result<Signed, ReadError> {
     let came = signed.certificates.iter();
     let bag: Vec<_> = came
         .filter_map(|der| Certificate::parse(der).ok())
         .collect();
-    let rules = Rules {
-        ca_as_leaf: Switch::On,
-        extended_usage: ExtendedUsage::Any,
-        ..Rules::direct(PathPurpose::Sign)
-    };
+    let rules = signer_rules();
     let question = Question {
         bag: &bag,
         anchors: &AnchorSet::new([Arc::clone(pinned)]),
@@ -145,7 +165,9 @@ fn check_signature(
             if let Err(distrust) = build_path(certificate, &question) {
                 why = distrust.detail;
             } else if is_signed(content, info, certificate, &signed.content_type) {
-                return Ok(());
+                let by = Arc::clone(certificate);
+                let bag = bag.clone();
+                return Ok(Signed { by, bag });
             } else {
                 why = "the signature does not verify".to_owned();
             }
@@ -213,6 +235,7 @@ fn whole(digest: String, der: &[u8], now: Timestamp) -> Result<Content, ReadErro
         digest,
         anchors,
         metadata,
+        signed: None,
         warnings,
     })
 }

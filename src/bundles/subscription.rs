@@ -20,6 +20,7 @@ use crate::world::Timestamp;
 
 use super::change::Change;
 use super::read::{Content, ReadError, read};
+use super::signer::check_status;
 use super::sql::{self, StoredBundle};
 
 /// Why not.
@@ -163,6 +164,23 @@ async fn read_off(
     }
 }
 
+/// D-003: a signer below the pinned CA may have been revoked. `mode`: the bundle's own, else hard.
+async fn check_signer(
+    fetcher: &Fetcher,
+    content: &Content,
+    pinned: Option<&Arc<Certificate>>,
+    mode: Option<&str>,
+    now: Timestamp,
+) -> Result<(), BundleError> {
+    let (Some(signed), Some(pinned)) = (&content.signed, pinned) else {
+        return Ok(());
+    };
+    let mode = mode
+        .and_then(RevocationMode::from_word)
+        .unwrap_or(RevocationMode::Hard);
+    check_status(fetcher, signed, pinned, mode, now).await
+}
+
 /// Adds a bundle with the anchors that it holds now.
 ///
 /// # Errors
@@ -191,6 +209,8 @@ pub async fn add(
         },
     };
     let content = read_off(octets, signer.clone(), now).await?;
+    let mode = wanted.revocation.as_deref();
+    check_signer(fetcher, &content, signer.as_ref(), mode, now).await?;
     if content.anchors.is_empty() {
         return Err(BundleError::Empty);
     }
@@ -396,7 +416,16 @@ async fn refresh_row(
         last_modified: row.last_modified.clone(),
     };
     if let Some((octets, said)) = heard {
-        let read = read_off(octets.clone(), signer_of(row)?, store.world().now()).await?;
+        let (signer, now) = (signer_of(row)?, store.world().now());
+        let read = read_off(octets.clone(), signer.clone(), now).await?;
+        check_signer(
+            fetcher,
+            &read,
+            signer.as_ref(),
+            row.revocation.as_deref(),
+            now,
+        )
+        .await?;
         validators = said;
         content = Some((octets, read));
     }

@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
+use carepost::crypto::issue;
+use carepost::trust::Certificate;
+use carepost::world::World;
 use serde_json::Value;
 
 use crate::dns::Dns;
@@ -224,6 +228,26 @@ fn a_signed_bundle_is_believed_by_its_pinned_signer_alone() {
         );
         house.gateway.ask(&["bundle", "rm", "s"]);
     }
+    // A signer below the pinned CA that its CA has revoked since.
+    let ca = Ca::new("CA of publishers");
+    let leaf = ca.pointing("revoked.test", &house.web.url("/ca.crl"));
+    let (now, hour) = (World::real().now(), Duration::from_secs(3_600));
+    let serial = Certificate::parse(&leaf.certificate)
+        .expect("parses")
+        .serial()
+        .to_vec();
+    let crl = |listed: &[Vec<u8>]| issue::crl(&ca.0, listed, now.minus(hour), now.plus(hour));
+    house.web.put("/ca.crl", &crl(&[serial]).expect("a CRL"));
+    let empty = crl(&[]).expect("a CRL");
+    let revoked = Identity::of(house.folder.path(), "revoked.test", Ca(ca.0.clone()), leaf);
+    house.web.put("/b.p7m", &by(&revoked));
+    let pinned = file(&revoked, "ca.pem");
+    let add = ["bundle", "add", "r", &url, "--signer", &pinned];
+    let said = house.gateway.refused(1, &add);
+    assert!(said.contains("revoked by a CRL"), "{said}");
+    house.web.put("/ca.crl", &empty);
+    house.gateway.ask(&add);
+
     let path = |name: &str| house.path(name).display().to_string();
     std::fs::write(house.path("ours.p7m"), &signed).expect("written");
     run(Command::new("openssl")
