@@ -329,7 +329,7 @@ impl Case<'_> {
             return Ok(Err(format!("a CRL is signed with {what} (A-021)")));
         }
         let now = self.question.now;
-        if crl.this_update > now {
+        if crl.this_update > now.plus(CLOCK_SKEW_MAX) {
             let from = crl.this_update.rfc3339();
             return Ok(Err(format!("a CRL is of {from}, which is yet to come")));
         }

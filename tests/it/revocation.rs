@@ -159,6 +159,27 @@ fn a_verdict_without_status_waits_and_then_follows_the_mode() {
     }
 }
 
+/// What is undecided is so on disk: after a restart it is judged again, and delivered once the list can be had.
+#[test]
+fn an_undecided_message_is_judged_again_when_the_list_is_there() {
+    let web = Web::start();
+    let mut house = House::new(&web.url("/late.crl"), &web);
+    house.gateway.serve();
+    house.send("1@direct.partner.test");
+    let id = "1@direct.partner.test";
+    let message = house.gateway.leg(id, "in", HERE, "undecided");
+    assert!(house.gateway.mail(HERE).is_empty());
+    house.gateway.stop();
+    web.put("/late.crl", &house.crl(&[]));
+    house.gateway.serve();
+    let tracking = message["id"].as_str().expect("an id");
+    house.gateway.ask(&["queue", "retry", tracking]);
+    house.gateway.mail_with(HERE, id);
+    let message = house.gateway.leg(id, "in", HERE, "delivered");
+    assert_eq!(events(&message, "granted"), 1, "{message:#}");
+    assert_eq!(web.answers("/late.crl"), [404, 200]);
+}
+
 /// Whoever names no pointer is accepted, and the journal says so.
 #[test]
 fn a_certificate_without_a_pointer_is_accepted_and_journalled() {
