@@ -951,8 +951,7 @@ async fn clear_dsn(
                     detail: "a clear DSN",
                 };
                 for recipient in &recipients {
-                    legs::set_state(tx, id, recipient, &[LegState::Accepted], change.clone())
-                        .await?;
+                    legs::set_state(tx, id, recipient, &[LegState::Accepted], change.clone());
                 }
                 if !matched {
                     let detail = "a clear DSN without our token: a hint only".to_owned();

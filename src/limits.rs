@@ -79,6 +79,9 @@ pub const HOPS_MAX: usize = 50;
 pub const BODY_IN_MEMORY_MAX: usize = 256 * 1024;
 /// Plaintext octets of one at-rest frame, and the largest chunk anything reads.
 pub const FRAME: usize = 64 * 1024;
+/// What a pass over octets holds at a time. Stays in a core's first caches, and is small beside a message of a page:
+/// with buffers of a frame, clearing and giving back memory was a twentieth of its CPU.
+pub const PIECE: usize = 16 * 1024;
 /// Submissions in one group commit.
 pub const COMMIT_GROUP_MAX: usize = 64;
 /// Octets in one group commit.
@@ -102,7 +105,8 @@ pub const HEADER_OCTETS_MAX: usize = 256 * 1024;
 pub const HEADER_FIELDS_MAX: usize = 1_000;
 /// Parameters of one Content-Type or Content-Disposition; no mail seen has more than 8.
 pub const MIME_PARAMETERS_MAX: usize = 64;
-/// Octets of white space after a boundary on its line (RFC 2046 §5.1.1 transport-padding; RFC 5322 §2.1.1 line length).
+/// Octets of white space after a boundary on its line (RFC 2046 §5.1.1 transport-padding; RFC 5322 §2.1.1
+/// line length).
 pub const BOUNDARY_PADDING_MAX: usize = 998;
 /// Longest line that may be sent, without CRLF. RFC 5322 §2.1.1.
 pub const LINE_OCTETS_MAX: usize = 998;
@@ -143,14 +147,24 @@ pub const CERTIFICATE_OCTETS_MAX: usize = 64 * 1024;
 pub const IDENTITY_WARNING: Duration = Duration::from_secs(30 * 86_400);
 /// Signature checks of one judgment. webpki's `Budget`: 100.
 pub const SIGNATURE_CHECKS_MAX: usize = 100;
-/// Certificates between leaf and anchor. No healthcare PKI seen is deeper than 4.
-pub const PATH_DEPTH_MAX: usize = 8;
+/// Certificates between leaf and anchor. No healthcare PKI seen is deeper than 4; four times that.
+pub const PATH_DEPTH_MAX: usize = 16;
 /// Complete paths tried for one leaf.
 pub const PATHS_MAX: usize = 50;
 /// Steps from certificate to issuer in the search of one judgment. An honest bag takes fewer than 20.
 pub const PATH_STEPS_MAX: usize = 1_000;
 /// Policies that are followed at one level of one path (RFC 9618 §5.1 bounds the graph; this bounds its width).
 pub const POLICY_NODES_MAX: usize = 1_000;
+/// Paths that one set of anchors remembers, by leaf; about 10 KiB each.
+pub const VERDICTS_REMEMBERED_MAX: usize = 1_000;
+/// Policies and mappings that are followed in all paths of one judgment: 50 paths of 8 CAs with 50 each.
+pub const POLICY_WORK_MAX: usize = 20_000;
+/// Certificates beside the leaf that one judgment looks at. A message brings at most [`CERTIFICATES_MAX`];
+/// this bounds what is handed to `carepost trust check`.
+pub const BAG_CERTIFICATES_MAX: usize = 1_000;
+/// Signature checks of one judgment, by what they cost, in hundredths of one with P-256: 40 with P-384,
+/// 73 with RSA 8192; cheaper keys meet [`SIGNATURE_CHECKS_MAX`] first. Some 30 ms (docs/performance.md).
+pub const SIGNATURE_COST_MAX: usize = 40_000;
 /// Octets of one CRL. The largest lists of public CAs were below this; Direct's have some hundred entries.
 pub const CRL_OCTETS_MAX: usize = 64 * 1024 * 1024;
 /// Certificates whose status is asked for while that of another is: a CRL's signer, whose own CRL has a
@@ -170,7 +184,7 @@ pub const OCSP_FRESH_MAX: Duration = Duration::from_secs(300);
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(300);
 /// Octets of one file that `carepost trust check` reads: the largest CRL in PEM.
 pub const CHECKED_FILE_OCTETS_MAX: u64 = 96 * 1024 * 1024;
-/// Octets of one line of a batch.
+/// Octets of one line of a batch: paths and addresses; a hundred of the longest are 450 KB.
 pub const BATCH_LINE_OCTETS_MAX: usize = 1024 * 1024;
 /// Name comparisons of one judgment. webpki's `Budget`: 250,000.
 pub const NAME_COMPARISONS_MAX: usize = 250_000;
@@ -360,8 +374,6 @@ pub const HEALTH_CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 // ---- smime ------------------------------------------------------------------------------------
 
-/// One line of `carepost smime --batch`: paths and addresses; a hundred of the longest are 450 KB.
-pub const BATCH_LINE_MAX: u64 = 1024 * 1024;
 /// Elements that `carepost smime inspect` prints; a message with 20 certificates has some 2,000.
 pub const OUTLINE_LINES_MAX: usize = 5_000;
 /// Octets of everything but strings that `carepost smime inspect` reads.

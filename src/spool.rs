@@ -152,10 +152,10 @@ pub async fn insert(
 ) -> Result<Option<Lease>, StoreError> {
     let tenant = owner(tenants);
     let body_id = tx.keep_body(body).await?;
-    insert_message(tx, envelope, tenant, body, &body_id).await?;
+    insert_message(tx, envelope, tenant, body, &body_id);
     for (index, recipient) in envelope.recipients.iter().enumerate() {
         let tenant = tenants.get(index).map_or(tenant, String::as_str);
-        insert_leg(tx, envelope, tenant, recipient).await?;
+        insert_leg(tx, envelope, tenant, recipient);
     }
     let job = Job::new(
         tenant,
@@ -199,14 +199,9 @@ pub(crate) fn accepted_event(envelope: &Envelope, body: &Body) -> Event {
     }
 }
 
-async fn insert_message(
-    tx: &mut Tx,
-    envelope: &Envelope,
-    tenant: &str,
-    body: &Body,
-    body_id: &str,
-) -> Result<(), StoreError> {
-    sqlx::query(
+fn insert_message(tx: &mut Tx, envelope: &Envelope, tenant: &str, body: &Body, body_id: &str) {
+    tx.later(
+        "spool::insert_message",
         "INSERT INTO message (id, tenant_id, direction, kind, listener, account, peer, helo, tls, return_path,
             envid, ret, body_type, size, body_id, received_at)
          VALUES ($1, $2, 'in', 'message', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
@@ -224,21 +219,13 @@ async fn insert_message(
     .bind(&envelope.body)
     .bind(i64::try_from(body.len()).unwrap_or(i64::MAX))
     .bind(body_id)
-    .bind(envelope.received_at.0)
-    .execute(tx.conn())
-    .await
-    .named("spool::insert_message")?;
-    Ok(())
+    .bind(envelope.received_at.0);
 }
 
-async fn insert_leg(
-    tx: &mut Tx,
-    envelope: &Envelope,
-    tenant: &str,
-    recipient: &Recipient,
-) -> Result<(), StoreError> {
+fn insert_leg(tx: &mut Tx, envelope: &Envelope, tenant: &str, recipient: &Recipient) {
     let now = tx.now();
-    sqlx::query(
+    tx.later(
+        "spool::insert_leg",
         "INSERT INTO leg (message_id, recipient_key, recipient, tenant_id, state, notify, orcpt, updated_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
     )
@@ -249,11 +236,7 @@ async fn insert_leg(
     .bind(LegState::Accepted.word())
     .bind(&recipient.notify)
     .bind(&recipient.orcpt)
-    .bind(now.0)
-    .execute(tx.conn())
-    .await
-    .named("spool::insert_leg")?;
-    Ok(())
+    .bind(now.0);
 }
 
 type MessageRow = (

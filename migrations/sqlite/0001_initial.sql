@@ -1,4 +1,5 @@
--- The first schema. Times are BIGINT microseconds UTC. Ids are text. Enumerations are the words of the code.
+-- The first schema. Tables of short rows that are found by a text key are kept in that key's order (WITHOUT ROWID): one tree to change, not two.
+-- Times are BIGINT microseconds UTC. Ids are text. Enumerations are the words of the code.
 -- Every owned row carries tenant_id. "immutable" columns are written once.
 
 -- Who owns what. A single clinic is the tenant 'default'.
@@ -109,7 +110,7 @@ CREATE INDEX address_domain ON address (domain);
 
 -- Settings inherited global -> tenant -> domain -> account.
 CREATE TABLE setting (
-    scope       TEXT NOT NULL,                 -- 'global', 'tenant:x', 'domain:x', 'account:x'
+    scope       TEXT NOT NULL,                 -- 'global', 'tenant:x', 'domain:x', 'account:x'; 'store': its own
     key         TEXT NOT NULL,
     value       TEXT NOT NULL,
     actor       TEXT NOT NULL,
@@ -173,7 +174,7 @@ CREATE TABLE leg (
     answer_due  BIGINT,                        -- when silence becomes failure; NULL: nothing is awaited
     updated_at  BIGINT NOT NULL,
     PRIMARY KEY (message_id, recipient_key)
-);
+) WITHOUT ROWID;
 CREATE INDEX leg_answer_due ON leg (answer_due) WHERE answer_due IS NOT NULL;
 CREATE INDEX leg_token ON leg (token) WHERE token IS NOT NULL;
 -- Whom our senders wrote to, and when last: who may report to them (decision: a report speaks for a recipient).
@@ -184,7 +185,7 @@ CREATE TABLE correspondent (
     recipient   TEXT NOT NULL,                 -- as last written
     at          BIGINT NOT NULL,
     PRIMARY KEY (sender_key, domain, recipient_key)
-);
+) WITHOUT ROWID;
 
 -- Work to do. One row is one piece of work; it is gone when it is done.
 CREATE TABLE job (
@@ -203,7 +204,7 @@ CREATE TABLE job (
     lease_until BIGINT,
     last_error  TEXT,
     created_at  BIGINT NOT NULL
-);
+) WITHOUT ROWID;
 CREATE INDEX job_due ON job (state, due_at);
 CREATE INDEX job_message ON job (message_id);
 
@@ -214,7 +215,7 @@ CREATE TABLE seen (
     message_id  TEXT NOT NULL,
     at          BIGINT NOT NULL,
     PRIMARY KEY (recipient_key, digest)
-);
+) WITHOUT ROWID;
 CREATE INDEX seen_at ON seen (at);
 
 -- Submitted Message-IDs (E-012).
@@ -225,7 +226,7 @@ CREATE TABLE submitted (
     tracking_id TEXT NOT NULL,
     at          BIGINT NOT NULL,
     PRIMARY KEY (sender_key, message_id)
-);
+) WITHOUT ROWID;
 CREATE INDEX submitted_at ON submitted (at);
 
 -- What happened. Append-only; seq is given by the writer.
@@ -250,4 +251,4 @@ CREATE TABLE journal_seal (
     last_seq    BIGINT NOT NULL,
     hash        TEXT NOT NULL,
     PRIMARY KEY (node, last_seq)
-);
+) WITHOUT ROWID;

@@ -92,7 +92,7 @@ async fn write(handle: &Handle) -> Found {
             .bind(scope)
             .bind(now.rfc3339())
             .bind(now.0)
-            .execute(tx.conn())
+            .execute(tx.conn().await?)
             .await
             .named("health::write")?;
             Ok(())

@@ -444,7 +444,7 @@ const CANCELLABLE: [LegState; 5] = [
 async fn cancel_in(tx: &mut Tx, actor: Actor, id: TrackingId) -> Result<Ended, StoreError> {
     let tenant: Option<String> = sqlx::query_scalar("SELECT tenant_id FROM message WHERE id = $1")
         .bind(id.to_string())
-        .fetch_optional(tx.conn())
+        .fetch_optional(tx.conn().await?)
         .await
         .named("messages::cancel")?;
     let Some(tenant) = tenant else {
@@ -454,7 +454,7 @@ async fn cancel_in(tx: &mut Tx, actor: Actor, id: TrackingId) -> Result<Ended, S
         return Ok(Ended::InFlight);
     };
     let recipients = cancel_legs(tx, &actor, id).await?;
-    legs::conclude(tx, id).await?;
+    legs::conclude(tx, id);
     for recipient in recipients
         .iter()
         .filter_map(|text| Address::parse(text).ok())
@@ -491,7 +491,7 @@ async fn cancel_legs(
     .bind(format!("by {}", actor.word()))
     .bind(now.0)
     .bind(format!(" {} ", words.join(" ")))
-    .fetch_all(tx.conn())
+    .fetch_all(tx.conn().await?)
     .await
     .named("messages::cancel_legs")
 }

@@ -225,7 +225,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let code = match &error {
             StoreError::InUse(_) | StoreError::Full(_) | StoreError::Closed => exit::TEMPFAIL,
-            StoreError::Newer { .. } => exit::CONFIG,
+            StoreError::Newer { .. } | StoreError::OtherKey { .. } => exit::CONFIG,
             StoreError::Path { .. } => exit::CANT_CREATE,
             StoreError::Database { .. } | StoreError::Body(_) => exit::UNAVAILABLE,
             StoreError::Row { .. } | StoreError::Panicked { .. } => exit::FAILED,

@@ -84,7 +84,7 @@ async fn act_in(tx: &mut Tx, actor: Actor, id: String, deed: Deed) -> Result<Don
     .bind(&id)
     .bind(id.to_ascii_uppercase())
     .bind(wanted)
-    .fetch_all(tx.conn())
+    .fetch_all(tx.conn().await?)
     .await
     .named("queue::find")?;
     found.retain(|job| !idle_only || job.lease_token.is_none());
@@ -179,7 +179,7 @@ async fn move_legs(
     .bind(format!(" {} ", words.join(" ")))
     .bind(&row.recipient_key)
     .bind(domain)
-    .fetch_all(tx.conn())
+    .fetch_all(tx.conn().await?)
     .await
     .named("queue::legs")?;
     for (recipient,) in legs {

@@ -56,7 +56,7 @@ async fn put_message(handle: &Handle, to: &str) -> TrackingId {
             )
             .bind(id.to_string())
             .bind(NOW.0)
-            .execute(tx.conn())
+            .execute(tx.conn().await?)
             .await
             .named("test")?;
             sqlx::query(
@@ -67,7 +67,7 @@ async fn put_message(handle: &Handle, to: &str) -> TrackingId {
             .bind(to.key())
             .bind(to.written())
             .bind(NOW.0)
-            .execute(tx.conn())
+            .execute(tx.conn().await?)
             .await
             .named("test")?;
             let job = Job {

@@ -93,10 +93,10 @@ async fn put(
     mut row: StoredAnchor,
     keep_label: bool,
 ) -> Result<Option<StoredAnchor>, StoreError> {
-    let Some(tenant) = sql::tenant(tx.conn(), &row.profile).await? else {
+    let Some(tenant) = sql::tenant(tx.conn().await?, &row.profile).await? else {
         return Ok(None);
     };
-    if let Some(known) = sql::one(tx.conn(), &row.fingerprint, &row.profile).await? {
+    if let Some(known) = sql::one(tx.conn().await?, &row.fingerprint, &row.profile).await? {
         if keep_label {
             row.label.clone_from(&known.label);
         }
@@ -104,7 +104,7 @@ async fn put(
             return Ok(Some(known));
         }
     }
-    sql::put(tx.conn(), &row).await?;
+    sql::put(tx.conn().await?, &row).await?;
     let event = Event::AnchorAdded {
         fingerprint: row.fingerprint.clone(),
         label: row.label.clone(),
@@ -155,12 +155,12 @@ pub async fn remove_anchor(
 
 /// The rows that fit; removed only if it is one.
 async fn remove(tx: &mut Tx, actor: Actor, which: String) -> Result<Vec<StoredAnchor>, StoreError> {
-    let fitting = fitting(sql::all(tx.conn()).await?, &which);
+    let fitting = fitting(sql::all(tx.conn().await?).await?, &which);
     let [one] = fitting.as_slice() else {
         return Ok(fitting);
     };
-    sql::delete(tx.conn(), &one.fingerprint, &one.profile).await?;
-    let tenant = sql::tenant(tx.conn(), &one.profile)
+    sql::delete(tx.conn().await?, &one.fingerprint, &one.profile).await?;
+    let tenant = sql::tenant(tx.conn().await?, &one.profile)
         .await?
         .unwrap_or_else(|| "default".to_owned());
     let event = Event::AnchorRemoved {

@@ -44,13 +44,13 @@ pub async fn add_profile(
     let done = store.write("bundles.add_profile", move |tx| {
         Box::pin(async move {
             for (bundle, _) in &bundles {
-                if sql::bundle(tx.conn(), bundle).await?.is_none() {
+                if sql::bundle(tx.conn().await?, bundle).await?.is_none() {
                     return Ok(Err(BundleError::Unknown(bundle.clone())));
                 }
             }
-            sql::insert_profile(tx.conn(), &profile).await?;
+            sql::insert_profile(tx.conn().await?, &profile).await?;
             for (bundle, direction) in &bundles {
-                sql::attach(tx.conn(), &profile, bundle, direction).await?;
+                sql::attach(tx.conn().await?, &profile, bundle, direction).await?;
             }
             let listed = bundles.iter().map(|(name, way)| format!("{name} ({way})"));
             let event = Event::TrustProfileSet {
@@ -81,10 +81,10 @@ pub async fn assign_profile(
     let (on, to, way) = (domain.to_owned(), profile.to_owned(), direction.to_owned());
     let done = store.write("bundles.assign_profile", move |tx| {
         Box::pin(async move {
-            let Some(tenant) = sql::tenant(tx.conn(), &to).await? else {
+            let Some(tenant) = sql::tenant(tx.conn().await?, &to).await? else {
                 return Ok(Err(BundleError::UnknownProfile(to)));
             };
-            if !sql::assign(tx.conn(), &on, &to, &way).await? {
+            if !sql::assign(tx.conn().await?, &on, &to, &way).await? {
                 return Ok(Err(BundleError::UnknownDomain(on)));
             }
             let event = Event::TrustProfileAssigned {

@@ -260,14 +260,23 @@ async fn add_in(
     content: Content,
     validators: Validators,
 ) -> Result<Result<(String, Diff), BundleError>, StoreError> {
-    if sql::tenant(tx.conn(), &wanted.profile).await?.is_none() {
+    if sql::tenant(tx.conn().await?, &wanted.profile)
+        .await?
+        .is_none()
+    {
         return Ok(Err(BundleError::UnknownProfile(wanted.profile)));
     }
     let now = tx.now().0;
-    if !sql::insert_bundle(tx.conn(), &row, now).await? {
+    if !sql::insert_bundle(tx.conn().await?, &row, now).await? {
         return Ok(Err(BundleError::Taken(row.name)));
     }
-    sql::attach(tx.conn(), &wanted.profile, &row.name, &wanted.direction).await?;
+    sql::attach(
+        tx.conn().await?,
+        &wanted.profile,
+        &row.name,
+        &wanted.direction,
+    )
+    .await?;
     let event = Event::BundleAdded {
         bundle: row.name.clone(),
         source: row.source.clone(),
@@ -279,7 +288,7 @@ async fn add_in(
         direction: wanted.direction,
     };
     tx.record(Entry::operator(&row.tenant_id, actor.clone(), event));
-    sql::note_heard(tx.conn(), &row.name, &validators, now, row.due_at).await?;
+    sql::note_heard(tx.conn().await?, &row.name, &validators, now, row.due_at).await?;
     let diff = apply(tx, actor, &row, &content, None).await?;
     Ok(Ok((row.name, diff)))
 }
@@ -437,7 +446,7 @@ async fn refresh_row(
     let done = store.write("bundles.refresh", move |tx| {
         Box::pin(async move {
             let now = tx.now().0;
-            sql::note_heard(tx.conn(), &row.name, &validators, now, due).await?;
+            sql::note_heard(tx.conn().await?, &row.name, &validators, now, due).await?;
             match content {
                 None => Ok(("unchanged", Diff::default())),
                 Some((octets, content)) => take(tx, actor, &row, &octets, &content).await,
@@ -486,7 +495,7 @@ async fn note_failure(
     store
         .write("bundles.note_failure", move |tx| {
             Box::pin(async move {
-                sql::note_failure(tx.conn(), &row.name, &why, due).await?;
+                sql::note_failure(tx.conn().await?, &row.name, &why, due).await?;
                 // Once for each cause: a source that is down for a week is one line.
                 if row.last_error.as_deref() != Some(&why) {
                     let event = Event::BundleFailed {
@@ -509,7 +518,7 @@ async fn take(
     octets: &[u8],
     content: &Content,
 ) -> Result<(&'static str, Diff), StoreError> {
-    let before = sql::anchors_of(tx.conn(), &row.name).await?;
+    let before = sql::anchors_of(tx.conn().await?, &row.name).await?;
     let before: BTreeMap<String, Vec<u8>> = before.into_iter().collect();
     let change = Change::between(before.keys(), content.anchors.keys());
     let percent = u32::try_from(row.drop_percent).unwrap_or(0);
@@ -521,12 +530,12 @@ async fn take(
         };
         return Ok((outcome, apply(tx, actor, row, content, None).await?));
     };
-    let mut diff = shown(tx.conn(), &row.name, &change, &before, content).await?;
+    let mut diff = shown(tx.conn().await?, &row.name, &change, &before, content).await?;
     diff.held = Some(why.clone());
     let now = tx.now().0;
-    let waiting = sql::held(tx.conn(), &row.name).await?;
+    let waiting = sql::held(tx.conn().await?, &row.name).await?;
     if waiting.as_deref() != Some(octets) {
-        sql::hold(tx.conn(), &row.name, octets, &why, now).await?;
+        sql::hold(tx.conn().await?, &row.name, octets, &why, now).await?;
         let event = Event::BundleHeld {
             bundle: row.name.clone(),
             diff: diff.diff.clone(),
@@ -545,16 +554,16 @@ async fn apply(
     content: &Content,
     reason: Option<String>,
 ) -> Result<Diff, StoreError> {
-    let before = sql::anchors_of(tx.conn(), &row.name).await?;
+    let before = sql::anchors_of(tx.conn().await?, &row.name).await?;
     let before: BTreeMap<String, Vec<u8>> = before.into_iter().collect();
     let change = Change::between(before.keys(), content.anchors.keys());
-    let diff = shown(tx.conn(), &row.name, &change, &before, content).await?;
+    let diff = shown(tx.conn().await?, &row.name, &change, &before, content).await?;
     for print in &change.removed {
-        sql::take_from(tx.conn(), &row.name, print).await?;
+        sql::take_from(tx.conn().await?, &row.name, print).await?;
     }
     for print in &change.added {
         if let Some(certificate) = content.anchors.get(print) {
-            sql::add_to(tx.conn(), &row.name, print, certificate.der()).await?;
+            sql::add_to(tx.conn().await?, &row.name, print, certificate.der()).await?;
         }
     }
     let metadata = content.metadata.as_ref();
@@ -565,7 +574,7 @@ async fn apply(
         changed: !change.is_empty(),
     };
     let now = tx.now().0;
-    sql::note_applied(tx.conn(), applied, now).await?;
+    sql::note_applied(tx.conn().await?, applied, now).await?;
     if !change.is_empty() {
         let few = |prints: &[String]| {
             prints
@@ -716,7 +725,7 @@ pub async fn approve(
     let warnings = content.warnings.clone();
     let done = store.write("bundles.approve", move |tx| {
         Box::pin(async move {
-            let before = sql::anchors_of(tx.conn(), &row.name).await?;
+            let before = sql::anchors_of(tx.conn().await?, &row.name).await?;
             let prints: Vec<String> = before.into_iter().map(|(print, _)| print).collect();
             let id = Change::between(&prints, content.anchors.keys()).id(&row.name);
             if id != wanted {
@@ -742,7 +751,7 @@ pub async fn remove(store: &Store, actor: Actor, name: &str) -> Result<BundleRow
     let (row, anchors) = (find(store, name).await?, shown.anchors);
     let done = store.write("bundles.remove", move |tx| {
         Box::pin(async move {
-            sql::delete_bundle(tx.conn(), &row.name).await?;
+            sql::delete_bundle(tx.conn().await?, &row.name).await?;
             let event = Event::BundleRemoved {
                 bundle: row.name,
                 anchors,
@@ -772,7 +781,7 @@ pub async fn exclude(
     let (bundle, given) = (row.name.clone(), which.to_owned());
     let done = store.write("bundles.exclude", move |tx| {
         Box::pin(async move {
-            let all = sql::anchors_of(tx.conn(), &row.name).await?;
+            let all = sql::anchors_of(tx.conn().await?, &row.name).await?;
             let fits =
                 |(print, _): &&(String, Vec<u8>)| !digits.is_empty() && print.starts_with(&digits);
             let fitting: Vec<_> = all.iter().filter(fits).collect();
@@ -780,7 +789,15 @@ pub async fn exclude(
                 return Ok(Err(BundleError::UnknownAnchor(bundle, given)));
             };
             let (now, who) = (tx.now().0, actor.word().to_owned());
-            sql::exclude(tx.conn(), &row.name, print, reason.as_deref(), &who, now).await?;
+            sql::exclude(
+                tx.conn().await?,
+                &row.name,
+                print,
+                reason.as_deref(),
+                &who,
+                now,
+            )
+            .await?;
             let event = Event::BundleExclusion {
                 bundle: row.name.clone(),
                 fingerprint: print.clone(),

@@ -101,7 +101,7 @@ pub async fn add_identity(
 }
 
 async fn keep(tx: &mut Tx, actor: Actor, row: StoredIdentity) -> Result<(), StoreError> {
-    if !sql::insert(tx.conn(), &row).await? {
+    if !sql::insert(tx.conn().await?, &row).await? {
         return Ok(());
     }
     let event = Event::IdentityAdded {
@@ -394,7 +394,7 @@ mod tests {
                     sqlx::query(spoil)
                         .bind(from)
                         .bind(to)
-                        .execute(tx.conn())
+                        .execute(tx.conn().await?)
                         .await?;
                     Ok(())
                 })

@@ -16,6 +16,7 @@ mod health;
 mod init;
 mod message;
 mod queue;
+mod rules;
 mod serve;
 mod smime;
 mod table;

@@ -2,14 +2,14 @@
 //! In: paths on the command line, or a JSON object a line (`--batch`). Out: verdicts. The decisions are
 //! those of `smime`, which takes them from the stations of the road.
 
-use std::io::{BufRead, Read, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::admin::{Failure, exit};
@@ -17,14 +17,16 @@ use crate::certs::Identity;
 use crate::crypto::issue::{KeyFile, read_certificates, read_p12, read_pem_key};
 use crate::crypto::{ContentCipher, DigestAlgorithm, KeyTransport};
 use crate::envelope::{Address, ReturnPath};
-use crate::limits::BATCH_LINE_MAX;
+use crate::limits::BAG_CERTIFICATES_MAX;
 use crate::open::{Rules, Waiver, Waivers};
 use crate::seal::Suite;
 use crate::smime::{self, Answer, Outcome, Request, Scratch, Task, Verdict, inspect, seal};
 use crate::store::Body;
-use crate::trust::{AnchorSet, Certificate, Profile};
+use crate::trust::check::{read_certificates as all_certificates, read_crls};
+use crate::trust::{AnchorSet, Certificate, Evidence, Profile, RevocationMode};
 use crate::world::{Timestamp, World};
 
+use super::rules::{Words, files, lines, next_line, one_or_more, unread};
 use super::table::tame;
 use super::{Desk, err, out};
 
@@ -48,35 +50,40 @@ pub enum Smime {
 #[serde(default, deny_unknown_fields)]
 pub struct Asked {
     /// A mail, or a bare CMS object in DER, BER or PEM
-    #[arg(required_unless_present = "batch")]
     file: Option<PathBuf>,
     /// What a bare detached signature signs (verify only)
     #[arg(long, value_name = "FILE")]
     content: Option<PathBuf>,
-    /// The private key: PEM, or PKCS#12 with its certificate
+    /// The private key: PEM, or PKCS#12 with its certificate; may be given again for further keys
     #[arg(long, value_name = "FILE")]
-    key: Option<PathBuf>,
-    /// The certificate of the key
+    #[serde(alias = "keys", deserialize_with = "one_or_more")]
+    key: Vec<PathBuf>,
+    /// The certificates of the keys, in any order
     #[arg(long, value_name = "FILE")]
-    cert: Option<PathBuf>,
+    #[serde(alias = "certs", deserialize_with = "one_or_more")]
+    cert: Vec<PathBuf>,
     /// The file whose first line is the password of the PKCS#12 file
     #[arg(long, value_name = "FILE")]
     #[serde(alias = "password-file")]
     password_file: Option<PathBuf>,
     /// Certificates that are trusted
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", num_args = 1..)]
     #[serde(alias = "anchors", deserialize_with = "one_or_more")]
     anchor: Vec<PathBuf>,
     /// Certificates beside those that came along
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", num_args = 1..)]
     #[serde(alias = "intermediates", deserialize_with = "one_or_more")]
     intermediate: Vec<PathBuf>,
+    /// Revocation lists
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    #[serde(alias = "crls", deserialize_with = "one_or_more")]
+    crl: Vec<PathBuf>,
     /// MAIL FROM; <> for none
     #[arg(long, value_name = "ADDRESS")]
     #[serde(alias = "mail-from")]
     mail_from: Option<String>,
     /// RCPT TO
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", num_args = 1..)]
     #[serde(alias = "rcpt-to", deserialize_with = "one_or_more")]
     rcpt_to: Vec<String>,
     /// Judge as of then, RFC 3339 [default: now]
@@ -85,6 +92,38 @@ pub struct Asked {
     /// v1.3, v1.2, or rfc5280 for plain S/MIME [default: v1.3]
     #[arg(long, value_name = "PROFILE")]
     profile: Option<String>,
+    /// Somebody the signer must belong to, beside the sender
+    #[arg(long)]
+    address: Option<String>,
+    /// sign, encrypt or any: what the signer's certificate must allow [default: sign]
+    #[arg(long)]
+    purpose: Option<String>,
+    /// What extendedKeyUsage must allow: an OID, or any [default: emailProtection]
+    #[arg(long, value_name = "OID")]
+    eku: Option<String>,
+    /// hard, soft or off [default: off unless a CRL is given, then hard]
+    #[arg(long)]
+    revocation: Option<String>,
+    /// leaf or all [default: all]
+    #[arg(long, value_name = "SCOPE")]
+    #[serde(alias = "revocation-scope")]
+    revocation_scope: Option<String>,
+    /// Certificate policies that are acceptable [default: any]
+    #[arg(long, value_name = "OID", num_args = 1..)]
+    #[serde(alias = "policies", deserialize_with = "one_or_more")]
+    policy: Vec<String>,
+    /// An acceptable policy must hold
+    #[arg(long)]
+    #[serde(alias = "require-explicit-policy")]
+    require_explicit_policy: bool,
+    /// Policies are not to be mapped
+    #[arg(long)]
+    #[serde(alias = "inhibit-policy-mapping")]
+    inhibit_policy_mapping: bool,
+    /// anyPolicy is no policy
+    #[arg(long)]
+    #[serde(alias = "inhibit-any-policy")]
+    inhibit_any_policy: bool,
     /// Waive that a message must be encrypted
     #[arg(long)]
     #[serde(alias = "allow-unencrypted")]
@@ -104,10 +143,16 @@ pub struct Asked {
     /// Where the message goes if it is accepted
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Read a JSON object a line on standard input, write one a line
-    #[arg(long)]
+    /// Read one JSON object a line with these same names (and `id`), write one answer a line; - is standard input
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        default_missing_value = "-",
+        conflicts_with = "file"
+    )]
     #[serde(skip)]
-    batch: bool,
+    batch: Option<PathBuf>,
     /// Of a line: comes back with its answer.
     #[arg(skip)]
     id: Option<Value>,
@@ -146,23 +191,6 @@ pub struct Seal {
     out: Option<PathBuf>,
 }
 
-/// One string, or a list of them.
-fn one_or_more<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    from: D,
-) -> Result<Vec<T>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Form<T> {
-        More(Vec<T>),
-        One(T),
-    }
-    Ok(match Option::<Form<T>>::deserialize(from)? {
-        Some(Form::More(all)) => all,
-        Some(Form::One(one)) => vec![one],
-        None => vec![],
-    })
-}
-
 impl Smime {
     pub(super) async fn run(self, desk: &Desk) -> Result<u8, Failure> {
         let json = desk.json;
@@ -192,10 +220,13 @@ fn usage(happened: String) -> Failure {
 }
 
 impl Asked {
-    fn run(self, task: Task, json: bool) -> Result<u8, Failure> {
+    fn run(mut self, task: Task, json: bool) -> Result<u8, Failure> {
         let world = World::real();
-        if self.batch {
-            return batch(&self, task, &world);
+        if let Some(place) = self.batch.take() {
+            return batch(&place, &self, task, &world);
+        }
+        if self.file.is_none() {
+            self.file = self.last_of_a_list();
         }
         let request = self.request(task, &world).map_err(usage)?;
         // A question about a file that is not there is none; one about any octets has an answer.
@@ -212,25 +243,46 @@ impl Asked {
         Ok(exit_code(&verdict))
     }
 
+    /// A FILE that stands last, after a list, was taken for one more of the list.
+    fn last_of_a_list(&mut self) -> Option<PathBuf> {
+        let typed = PathBuf::from(std::env::args_os().next_back()?);
+        let lists = [&mut self.anchor, &mut self.intermediate, &mut self.crl];
+        let mut ends = lists.into_iter().filter(|list| list.len() > 1);
+        ends.find(|list| list.last() == Some(&typed))?.pop()
+    }
+
     /// What is not said here is taken from `others`.
     fn or(self, others: &Self) -> Self {
-        let list = |own: Vec<PathBuf>, other: &[PathBuf]| {
+        fn list<T: Clone>(own: Vec<T>, other: &[T]) -> Vec<T> {
             if own.is_empty() { other.to_vec() } else { own }
-        };
+        }
         Self {
             file: self.file.or_else(|| others.file.clone()),
             content: self.content.or_else(|| others.content.clone()),
-            key: self.key.or_else(|| others.key.clone()),
-            cert: self.cert.or_else(|| others.cert.clone()),
+            // Certificates belong to the keys that they stand with.
+            cert: if self.key.is_empty() && self.cert.is_empty() {
+                others.cert.clone()
+            } else {
+                self.cert
+            },
+            key: list(self.key, &others.key),
             password_file: self.password_file.or_else(|| others.password_file.clone()),
             anchor: list(self.anchor, &others.anchor),
             intermediate: list(self.intermediate, &others.intermediate),
             mail_from: self.mail_from.or_else(|| others.mail_from.clone()),
-            rcpt_to: if self.rcpt_to.is_empty() {
-                others.rcpt_to.clone()
-            } else {
-                self.rcpt_to
-            },
+            rcpt_to: list(self.rcpt_to, &others.rcpt_to),
+            crl: list(self.crl, &others.crl),
+            address: self.address.or_else(|| others.address.clone()),
+            purpose: self.purpose.or_else(|| others.purpose.clone()),
+            eku: self.eku.or_else(|| others.eku.clone()),
+            revocation: self.revocation.or_else(|| others.revocation.clone()),
+            revocation_scope: self
+                .revocation_scope
+                .or_else(|| others.revocation_scope.clone()),
+            policy: list(self.policy, &others.policy),
+            require_explicit_policy: self.require_explicit_policy || others.require_explicit_policy,
+            inhibit_policy_mapping: self.inhibit_policy_mapping || others.inhibit_policy_mapping,
+            inhibit_any_policy: self.inhibit_any_policy || others.inhibit_any_policy,
             at: self.at.or_else(|| others.at.clone()),
             profile: self.profile.or_else(|| others.profile.clone()),
             allow_unencrypted: self.allow_unencrypted || others.allow_unencrypted,
@@ -238,7 +290,7 @@ impl Asked {
             no_binding: self.no_binding || others.no_binding,
             decrypt_only: self.decrypt_only || others.decrypt_only,
             out: self.out,
-            batch: false,
+            batch: None,
             id: self.id,
         }
     }
@@ -252,31 +304,59 @@ impl Asked {
             None => return Err(format!("there is no profile {profile}")),
         };
         let needs_key = task == Task::Open && !self.allow_unencrypted;
-        let identity = match &self.key {
-            Some(key) => Some(read_identity(
-                key,
-                self.cert.as_deref(),
-                self.password_file.as_deref(),
-            )?),
-            None if needs_key => return Err("there is no --key to open it with".to_owned()),
-            None => None,
-        };
+        if needs_key && self.key.is_empty() {
+            return Err("there is no --key to open it with".to_owned());
+        }
+        let mut identities = Vec::new();
+        for key in &self.key {
+            let password = self.password_file.as_deref();
+            identities.extend(read_identities(key, &self.cert, password)?);
+        }
         if self.anchor.is_empty() && !self.decrypt_only {
             return Err("there is no --anchor to trust".to_owned());
         }
+        let mut notes = Vec::new();
+        let anchors = all_certificates(&files(&self.anchor), usize::MAX, &mut notes);
+        let intermediates = all_certificates(
+            &files(&self.intermediate),
+            BAG_CERTIFICATES_MAX + 1,
+            &mut notes,
+        );
+        let crls = read_crls(&files(&self.crl), &mut notes);
+        let revocation = match self.crl.is_empty() {
+            true => RevocationMode::Off,
+            false => RevocationMode::Hard,
+        };
         Ok(Request {
             task,
-            file: self.file.clone().ok_or("there is no file")?,
+            file: self.file.clone().ok_or("there is no FILE")?,
             content: self.content.clone(),
-            identity,
-            anchors: Arc::new(AnchorSet::new(certificates(&self.anchor)?)),
-            intermediates: certificates(&self.intermediate)?,
+            identities,
+            anchors: Arc::new(AnchorSet::new(anchors)),
+            intermediates,
+            path_rules: self.words().rules(smime::path_rules(rules), revocation)?,
+            evidence: Evidence::of(crls),
+            address: self.address.as_deref().map(address).transpose()?,
+            notes,
             mail_from: self.mail_from.as_deref().map(return_path).transpose()?,
             rcpt_to: addresses(&self.rcpt_to)?,
             at: self.at.as_deref().map_or(Ok(world.now()), time)?,
             rules,
             waivers: self.waivers(task)?,
         })
+    }
+
+    fn words(&self) -> Words<'_> {
+        Words {
+            purpose: self.purpose.as_deref(),
+            eku: self.eku.as_deref(),
+            revocation: self.revocation.as_deref(),
+            revocation_scope: self.revocation_scope.as_deref(),
+            policy: &self.policy,
+            require_explicit_policy: self.require_explicit_policy,
+            inhibit_policy_mapping: self.inhibit_policy_mapping,
+            inhibit_any_policy: self.inhibit_any_policy,
+        }
     }
 
     fn waivers(&self, task: Task) -> Result<Waivers, String> {
@@ -286,7 +366,7 @@ impl Asked {
             (self.no_binding, Waiver::Binding),
             (self.decrypt_only, Waiver::DecryptOnly),
         ];
-        if self.decrypt_only && (task == Task::Verify || self.key.is_none()) {
+        if self.decrypt_only && (task == Task::Verify || self.key.is_empty()) {
             return Err("--decrypt-only is for open, with a --key".to_owned());
         }
         let given = given.into_iter().filter(|(given, _)| *given);
@@ -332,21 +412,24 @@ fn certificates(paths: &[PathBuf]) -> Result<Vec<Arc<Certificate>>, String> {
     Ok(all)
 }
 
-/// Key and certificate; the key's own certificate is found among those of the file.
-fn read_identity(
+/// A key with each certificate that is its own, for a renewed certificate may keep its key. They are found
+/// among those given, or among those in the file of the key.
+fn read_identities(
     key: &Path,
-    cert: Option<&Path>,
+    cert: &[PathBuf],
     password: Option<&Path>,
-) -> Result<Arc<Identity>, String> {
+) -> Result<Vec<Arc<Identity>>, String> {
     let file = octets(key)?;
-    let beside = cert
-        .map(|cert| read_certificates(&octets(cert)?).map_err(|why| of(cert, &why)))
-        .transpose()?;
+    let mut beside = Vec::new();
+    for cert in cert {
+        beside.extend(read_certificates(&octets(cert)?).map_err(|why| of(cert, &why))?);
+    }
     if memchr::memmem::find(&file, b"-----BEGIN ").is_some() {
         let private = read_pem_key(&file).map_err(|why| of(key, &why))?;
-        let chain =
-            beside.map_or_else(|| read_certificates(&file).map_err(|why| of(key, &why)), Ok)?;
-        return key_file(private, chain);
+        if cert.is_empty() {
+            beside = read_certificates(&file).map_err(|why| of(key, &why))?;
+        }
+        return key_files(&private, &beside);
     }
     let password = match password {
         Some(path) => octets(path)?,
@@ -355,33 +438,36 @@ fn read_identity(
     let password = std::str::from_utf8(&password).map_err(|error| error.to_string())?;
     let read = read_p12(&file, password.lines().next().unwrap_or_default())
         .map_err(|why| of(key, &why))?;
-    match beside {
-        Some(chain) => key_file(read.key, chain),
-        None => smime::identity(&read),
+    if cert.is_empty() {
+        return Ok(vec![smime::identity(&read)?]);
     }
+    key_files(&read.key, &beside)
 }
 
 fn of(path: &Path, why: &str) -> String {
     format!("{}: {why}", path.display())
 }
 
-fn key_file(
-    key: crate::crypto::PrivateKey,
-    mut chain: Vec<Vec<u8>>,
-) -> Result<Arc<Identity>, String> {
+fn key_files(
+    key: &crate::crypto::PrivateKey,
+    chain: &[Vec<u8>],
+) -> Result<Vec<Arc<Identity>>, String> {
     let public = key.public();
-    let own = |der: &Vec<u8>| {
+    let (own, others): (Vec<_>, Vec<_>) = chain.iter().cloned().partition(|der| {
         Certificate::parse(der)
             .is_ok_and(|one| one.public_key().is_ok_and(|other| other.same_as(&public)))
+    });
+    if own.is_empty() {
+        return Err("the key belongs to none of the certificates".to_owned());
+    }
+    let identity = |certificate| {
+        smime::identity(&KeyFile {
+            key: key.clone(),
+            certificate,
+            chain: others.clone(),
+        })
     };
-    let at = chain.iter().position(own);
-    let at = at.ok_or("the key belongs to none of the certificates")?;
-    let certificate = chain.remove(at);
-    smime::identity(&KeyFile {
-        key,
-        certificate,
-        chain,
-    })
+    own.into_iter().map(identity).collect()
 }
 
 /// A crash is an answer too: ours.
@@ -421,7 +507,7 @@ fn exit_code(verdict: &Verdict) -> u8 {
     match verdict.verdict {
         Outcome::Accepted => 0,
         Outcome::Refused => exit::FAILED,
-        Outcome::Undecided => exit::TEMPFAIL,
+        Outcome::Undetermined => exit::TEMPFAIL,
         Outcome::Fault => exit::SOFTWARE,
     }
 }
@@ -439,7 +525,7 @@ fn told(verdict: &Verdict) -> String {
     let mut text = match verdict.verdict {
         Outcome::Accepted => "accepted".to_owned(),
         Outcome::Refused => format!("refused ({})", verdict.stage),
-        Outcome::Undecided => "cannot be told now".to_owned(),
+        Outcome::Undetermined => "cannot be told now".to_owned(),
         Outcome::Fault => "a fault of ours".to_owned(),
     };
     if let Some(reason) = verdict.reason {
@@ -460,6 +546,7 @@ fn told(verdict: &Verdict) -> String {
         ("path", Some(verdict.path.join(" < "))),
         ("protection", Some(used.join(", "))),
         ("waived", Some(verdict.waivers.join(", "))),
+        ("note", Some(verdict.notes.join("; "))),
     ] {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             text.push_str(&format!("\n  {what}: {}", tame(&value)));
@@ -470,35 +557,21 @@ fn told(verdict: &Verdict) -> String {
 }
 
 /// One answer for each line, whatever the line holds.
-fn batch(others: &Asked, task: Task, world: &World) -> Result<u8, Failure> {
-    let mut lines = std::io::stdin().lock();
-    let broken = |error: std::io::Error| {
-        Failure::new(
-            exit::SOFTWARE,
-            format!("standard input or output: {error}"),
-            "start it again",
-        )
-    };
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        let mut limited = (&mut lines).take(BATCH_LINE_MAX + 1);
-        if limited.read_until(b'\n', &mut line).map_err(broken)? == 0 {
-            return Ok(0);
-        }
-        if u64::try_from(line.len()).unwrap_or(u64::MAX) > BATCH_LINE_MAX {
-            return Err(usage(format!(
-                "a line is longer than {BATCH_LINE_MAX} octets"
-            )));
-        }
+fn batch(place: &Path, others: &Asked, task: Task, world: &World) -> Result<u8, Failure> {
+    let mut lines = lines(place)?;
+    while let Some(line) = next_line(&mut *lines).map_err(unread(place))? {
         if line.trim_ascii().is_empty() {
             continue;
         }
         let answer = answered(&line, others, task, world);
         let mut stdout = std::io::stdout().lock();
-        writeln!(stdout, "{answer}").map_err(broken)?;
-        stdout.flush().map_err(broken)?;
+        let written = writeln!(stdout, "{answer}").and_then(|()| stdout.flush());
+        written.map_err(|error| {
+            let what = format!("standard output: {error}");
+            Failure::new(exit::SOFTWARE, what, "start it again")
+        })?;
     }
+    Ok(0)
 }
 
 fn answered(line: &[u8], others: &Asked, task: Task, world: &World) -> Value {
@@ -558,6 +631,13 @@ impl Seal {
         Ok(exit_code(&verdict))
     }
 
+    fn identity(&self) -> Result<Arc<Identity>, String> {
+        let cert: Vec<PathBuf> = self.cert.iter().cloned().collect();
+        let mut all = read_identities(&self.key, &cert, self.password_file.as_deref())?.into_iter();
+        all.next()
+            .ok_or_else(|| "there is no certificate".to_owned())
+    }
+
     fn order(&self) -> Result<seal::Order, String> {
         let cipher = self.cipher.to_ascii_uppercase();
         let cipher = ContentCipher::ALL
@@ -575,11 +655,7 @@ impl Seal {
         Ok(seal::Order {
             file: self.file.clone(),
             from: address(&self.from)?,
-            identity: read_identity(
-                &self.key,
-                self.cert.as_deref(),
-                self.password_file.as_deref(),
-            )?,
+            identity: self.identity()?,
             to: addresses(&self.to)?,
             certificates: certificates(&self.recipient_cert)?,
             suite: Suite {
@@ -641,7 +717,7 @@ mod tests {
         let line = r#"{"file": "m", "rcpt-to": ["b@d.example"], "mail_from": "<>", "anchor": "a"}"#;
         let asked: Asked = serde_json::from_str(line).expect("reads");
         let others = Asked {
-            key: Some("k".into()),
+            key: vec!["k".into()],
             anchor: vec!["other".into()],
             no_binding: true,
             ..Asked::default()
@@ -650,7 +726,7 @@ mod tests {
         assert_eq!(asked.rcpt_to, ["b@d.example"]);
         assert_eq!(asked.mail_from.as_deref(), Some("<>"));
         assert_eq!(asked.anchor, [PathBuf::from("a")]);
-        assert_eq!(asked.key, Some(PathBuf::from("k")));
+        assert_eq!(asked.key, [PathBuf::from("k")]);
         assert!(asked.no_binding && !asked.decrypt_only);
     }
 }

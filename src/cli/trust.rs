@@ -1,13 +1,11 @@
 //! `carepost trust check`: is this certificate trusted, for what, by which rules? Reads the named files and
 //! prints what `trust::check` answers; fetches nothing without `--allow-net`, needs no configuration.
 
-use std::io::{BufRead, Read};
 use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use der::asn1::ObjectIdentifier;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -15,14 +13,12 @@ use crate::admin::{Failure, Request, TrustProfileAdd, TrustProfileAssign, TrustP
 use crate::discover::{Resolver, ResolverSettings};
 use crate::envelope::Address;
 use crate::fetch::{Allowed, EvidenceCache, Fetcher, Net, Rest};
-use crate::limits::{BATCH_LINE_OCTETS_MAX, CHECKED_FILE_OCTETS_MAX};
-use crate::trust::check::{Answer, Case, File, Verdict, check};
-use crate::trust::{
-    Evidence, ExtendedUsage, PathPurpose, PolicyRules, Profile, RevocationMode, RevocationScope,
-    Rules, Switch, Waiting,
-};
+use crate::journal::Reason;
+use crate::trust::check::{Answer, Case, Verdict, check};
+use crate::trust::{Evidence, PathPurpose, Profile, RevocationMode, Rules, Waiting};
 use crate::world::{Timestamp, World};
 
+use super::rules::{Words, file, files, lines, next_line, one_or_more, unread};
 use super::table::table;
 use super::{Desk, out};
 
@@ -176,26 +172,6 @@ struct Asked {
     profile: Option<String>,
 }
 
-/// A list, or its only element.
-fn one_or_more<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either<T> {
-        One(T),
-        More(Vec<T>),
-        None(()),
-    }
-    Ok(match Either::deserialize(deserializer)? {
-        Either::One(one) => vec![one],
-        Either::More(more) => more,
-        Either::None(()) => Vec::new(),
-    })
-}
-
 impl Trust {
     pub(super) async fn run(self, desk: &Desk) -> Result<u8, Failure> {
         let verb = match self {
@@ -287,23 +263,11 @@ fn human(answer: &Answer) -> String {
     text
 }
 
-/// 0 if every line was answered, 2 if one was not understood, 70 if we failed at one.
+/// 0 if every line was answered, 70 if we failed at one.
 async fn batch(place: &Path, now: Timestamp) -> Result<u8, Failure> {
-    let unread = |error: std::io::Error| {
-        Failure::new(
-            exit::USAGE,
-            format!("{}: {error}", place.display()),
-            "give a file that this user can read, or - for standard input",
-        )
-    };
-    let mut lines: Box<dyn BufRead> = if place == Path::new("-") {
-        Box::new(std::io::stdin().lock())
-    } else {
-        let file = std::fs::File::open(place).map_err(unread)?;
-        Box::new(std::io::BufReader::new(file))
-    };
+    let mut lines = lines(place)?;
     let mut code = 0;
-    while let Some(line) = next_line(&mut lines).map_err(unread)? {
+    while let Some(line) = next_line(&mut *lines).map_err(unread(place))? {
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
@@ -314,28 +278,11 @@ async fn batch(place: &Path, now: Timestamp) -> Result<u8, Failure> {
     Ok(code)
 }
 
-/// The next line, cut at the limit; what is cut makes it no JSON.
-fn next_line(lines: &mut dyn BufRead) -> std::io::Result<Option<Vec<u8>>> {
-    let mut line = Vec::new();
-    let limit = u64::try_from(BATCH_LINE_OCTETS_MAX).unwrap_or(u64::MAX);
-    if lines.take(limit).read_until(b'\n', &mut line)? == 0 {
-        return Ok(None);
-    }
-    let mut last = line.last().copied();
-    while line.len() >= BATCH_LINE_OCTETS_MAX && last != Some(b'\n') {
-        let mut rest = Vec::new();
-        if lines.take(limit).read_until(b'\n', &mut rest)? == 0 {
-            break;
-        }
-        last = rest.last().copied();
-    }
-    Ok(Some(line))
-}
-
 async fn line_answer(line: &[u8], now: Timestamp) -> (Value, u8) {
     let not_understood = |id: Value, what: String| {
-        let answer = json!({"id": id, "verdict": null, "reason": "usage", "detail": what});
-        (answer, exit::USAGE)
+        let (verdict, reason) = (Verdict::Undetermined, Reason::BadQuestion);
+        let answer = json!({"id": id, "verdict": verdict, "reason": reason, "detail": what});
+        (answer, 0)
     };
     let asked: Asked = match serde_json::from_slice(line) {
         Ok(asked) => asked,
@@ -358,7 +305,8 @@ async fn line_answer(line: &[u8], now: Timestamp) -> (Value, u8) {
             (value, 0)
         }
         None => (
-            json!({"id": id, "verdict": null, "reason": "internal", "detail": "our own fault"}),
+            json!({"id": id, "verdict": Verdict::Undetermined, "reason": Reason::OwnFault,
+                   "detail": Reason::OwnFault.happened()}),
             exit::SOFTWARE,
         ),
     }
@@ -382,7 +330,6 @@ impl Asked {
                 Some((address, profile.unwrap_or(Profile::V1_3)))
             }
         };
-        let files = |paths: &[PathBuf]| paths.iter().map(|path| file(path)).collect();
         Ok(Case {
             leaf: file(leaf),
             intermediates: files(&self.intermediate),
@@ -419,96 +366,25 @@ impl Asked {
             Some(_) => Rules::direct(PathPurpose::Sign),
             None => Rules::rfc5280(),
         };
-        Ok(Rules {
-            purpose: choose(
-                "purpose",
-                self.purpose.as_deref(),
-                base.purpose,
-                &[
-                    ("sign", PathPurpose::Sign),
-                    ("encrypt", PathPurpose::Encrypt),
-                    ("any", PathPurpose::Any),
-                ],
-            )?,
-            extended_usage: match self.eku.as_deref() {
-                None => base.extended_usage.clone(),
-                Some("any") => ExtendedUsage::Any,
-                Some(text) => ExtendedUsage::Only(oid("eku", text)?.to_string()),
-            },
-            policies: self.policies()?,
-            revocation: choose(
-                "revocation",
-                self.revocation.as_deref(),
-                if profile.is_none() && self.crl.is_empty() {
-                    RevocationMode::Off
-                } else {
-                    RevocationMode::Hard
-                },
-                &[
-                    ("hard", RevocationMode::Hard),
-                    ("soft", RevocationMode::Soft),
-                    ("off", RevocationMode::Off),
-                ],
-            )?,
-            revocation_scope: choose(
-                "revocation-scope",
-                self.revocation_scope.as_deref(),
-                RevocationScope::All,
-                &[
-                    ("leaf", RevocationScope::Leaf),
-                    ("all", RevocationScope::All),
-                ],
-            )?,
-            ..base
-        })
+        let revocation = if profile.is_none() && self.crl.is_empty() {
+            RevocationMode::Off
+        } else {
+            RevocationMode::Hard
+        };
+        self.words().rules(base, revocation)
     }
 
-    fn policies(&self) -> Result<PolicyRules, String> {
-        let acceptable = self.policy.iter().map(|text| oid("policy", text));
-        Ok(PolicyRules {
-            acceptable: acceptable.collect::<Result<_, _>>()?,
-            explicit: Switch::of(self.require_explicit_policy),
-            inhibit_mapping: Switch::of(self.inhibit_policy_mapping),
-            inhibit_any: Switch::of(self.inhibit_any_policy),
-        })
-    }
-}
-
-/// One of a few words.
-fn choose<T: Copy>(
-    name: &str,
-    word: Option<&str>,
-    default: T,
-    words: &[(&str, T)],
-) -> Result<T, String> {
-    let Some(word) = word else {
-        return Ok(default);
-    };
-    match words.iter().find(|(known, _)| *known == word) {
-        Some((_, value)) => Ok(*value),
-        None => {
-            let known: Vec<&str> = words.iter().map(|(known, _)| *known).collect();
-            Err(format!("{name}: {word:?} is none of {}", known.join(", ")))
+    fn words(&self) -> Words<'_> {
+        Words {
+            purpose: self.purpose.as_deref(),
+            eku: self.eku.as_deref(),
+            revocation: self.revocation.as_deref(),
+            revocation_scope: self.revocation_scope.as_deref(),
+            policy: &self.policy,
+            require_explicit_policy: self.require_explicit_policy,
+            inhibit_policy_mapping: self.inhibit_policy_mapping,
+            inhibit_any_policy: self.inhibit_any_policy,
         }
-    }
-}
-
-fn oid(name: &str, text: &str) -> Result<ObjectIdentifier, String> {
-    ObjectIdentifier::new(text).map_err(|_| format!("{name}: {text:?} is no OID"))
-}
-
-/// A file, or why it cannot be read.
-fn file(path: &Path) -> File {
-    let read = || {
-        let mut octets = Vec::new();
-        std::fs::File::open(path)?
-            .take(CHECKED_FILE_OCTETS_MAX)
-            .read_to_end(&mut octets)?;
-        Ok(octets)
-    };
-    File {
-        name: path.display().to_string(),
-        octets: read().map_err(|error: std::io::Error| error.to_string()),
     }
 }
 
@@ -517,6 +393,11 @@ mod tests {
     use super::*;
     use crate::crypto::issue::pem_certificate;
     use crate::trust::testing::{Make, NOW};
+
+    fn answer_to(line: &[u8]) -> (Value, u8) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.expect("a runtime").block_on(line_answer(line, NOW))
+    }
 
     fn lines(folder: &Path, lines: &[Value]) -> Vec<(Value, u8)> {
         let root = Make::ca("Root").by_itself();
@@ -530,9 +411,7 @@ mod tests {
             pem_certificate(leaf.certificate.der()).as_bytes(),
         );
         write("junk", b"-----BEGIN CERTIFICATE-----\nAAAA");
-        let runtime = tokio::runtime::Builder::new_current_thread().build();
-        let runtime = runtime.expect("a runtime");
-        let answer = |line: &Value| runtime.block_on(line_answer(line.to_string().as_bytes(), NOW));
+        let answer = |line: &Value| answer_to(line.to_string().as_bytes());
         lines.iter().map(answer).collect()
     }
 
@@ -561,8 +440,8 @@ mod tests {
             (json!("untrusted"), json!("no-path"), 0),
             (json!("undetermined"), json!("revocation-unknown"), 0),
             (json!("untrusted"), json!("not-bound"), 0),
-            (Value::Null, json!("usage"), exit::USAGE),
-            (Value::Null, json!("usage"), exit::USAGE),
+            (json!("undetermined"), json!("bad-question"), 0),
+            (json!("undetermined"), json!("bad-question"), 0),
         ];
         let answers = lines(folder.path(), &asked);
         for (id, ((answer, code), (verdict, reason, ended))) in
@@ -575,19 +454,6 @@ mod tests {
         }
         assert_eq!(answers[0].0["path"][1]["subject"], "CN=Root");
         assert_eq!(answers[0].0["budget"]["signature_checks"], 1);
-        let runtime = tokio::runtime::Builder::new_current_thread().build();
-        let answer = runtime.expect("a runtime").block_on(line_answer(b"{", NOW));
-        assert_eq!(answer.1, exit::USAGE);
-    }
-
-    #[test]
-    fn a_line_that_is_too_long_ends_at_its_end() {
-        let mut text = vec![b'x'; BATCH_LINE_OCTETS_MAX * 2 + 7];
-        text.extend(b"\nnext\n");
-        let mut lines: &[u8] = &text;
-        let mut next = || next_line(&mut lines).expect("reads");
-        assert_eq!(next().map(|line| line.len()), Some(BATCH_LINE_OCTETS_MAX));
-        assert_eq!(next(), Some(b"next\n".to_vec()));
-        assert_eq!(next(), None);
+        assert_eq!(answer_to(b"{").0["reason"], "bad-question");
     }
 }

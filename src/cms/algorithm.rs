@@ -30,6 +30,9 @@ const RSAES_OAEP: ObjectIdentifier = oid("1.2.840.113549.1.1.7");
 const MGF1: ObjectIdentifier = oid("1.2.840.113549.1.1.8");
 const P_SPECIFIED: ObjectIdentifier = oid("1.2.840.113549.1.1.9");
 const RSASSA_PSS: ObjectIdentifier = oid("1.2.840.113549.1.1.10");
+// ECDSA that leaves the digest to be said elsewhere (RFC 5480 §2.1.1; X9.62 §E.8, as Windows writes it).
+const EC_PUBLIC_KEY: ObjectIdentifier = oid("1.2.840.10045.2.1");
+const ECDSA_SPECIFIED: ObjectIdentifier = oid("1.2.840.10045.4.3");
 
 /// Digest, its own identifier, with RSA, with ECDSA (RFC 5754 §2, §3).
 const DIGESTS: [(DigestAlgorithm, [ObjectIdentifier; 3]); 4] = [
@@ -140,6 +143,12 @@ impl<'a> Algorithm<'a> {
         if !self.is(RSAES_OAEP) {
             return Err(format!("key transport {}", self.dotted()));
         }
+        // RFC 4055 §4.1 wants parameters; those who leave them out mean the defaults. A wrong guess decrypts
+        // nothing.
+        if self.plain() {
+            let (digest, mgf) = (DigestAlgorithm::Sha1, DigestAlgorithm::Sha1);
+            return Ok(KeyTransport::Oaep { digest, mgf });
+        }
         let (digest, mgf, mut rest) = self.hashes("RSAES-OAEP")?;
         // RFC 8017 appendix A.2.1: pSourceAlgorithm, whose default and only accepted value is the empty
         // label.
@@ -162,8 +171,15 @@ impl<'a> Algorithm<'a> {
         if self.is(RSA_ENCRYPTION) && self.plain() {
             return Ok(SignatureAlgorithm::RsaPkcs1(digest));
         }
+        // The key on its own says no more than rsaEncryption does, whatever curve stands beside it.
+        if self.is(EC_PUBLIC_KEY) {
+            return Ok(SignatureAlgorithm::Ecdsa(digest));
+        }
         let algorithm = if self.is(RSASSA_PSS) {
             self.pss()?
+        } else if self.is(ECDSA_SPECIFIED) {
+            let hash = Self::read(&mut self.parameters.clone(), "ecdsa").map_err(unreadable)?;
+            SignatureAlgorithm::Ecdsa(hash.digest()?)
         } else {
             self.named_signature()
                 .ok_or_else(|| format!("signature algorithm {} is not accepted", self.dotted()))?

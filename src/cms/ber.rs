@@ -8,10 +8,10 @@ use std::io::{ErrorKind, Read};
 
 use super::CmsError;
 use super::der::{Walker, put};
-use crate::limits::ASN1_DEPTH_MAX;
+use crate::limits::{ASN1_DEPTH_MAX, PIECE};
 
 /// Octets read from the source at once.
-const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = PIECE;
 /// The bit of a tag that says "constructed".
 const CONSTRUCTED: u8 = 0x20;
 const OCTET_STRING: u8 = 0x04;

@@ -182,7 +182,7 @@ fn content_goes_by_in_large_pieces_without_a_limit_of_its_own() {
     content.finish().expect("it ends");
     assert_eq!(total, count * 4_096);
     assert!(
-        source.reads <= octets.len() / (64 * 1024) + 3,
+        source.reads <= octets.len() / crate::limits::PIECE + 3,
         "{}",
         source.reads
     );

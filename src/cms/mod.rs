@@ -18,8 +18,8 @@ mod write;
 pub use enveloped::{ContentReader, EnvelopedHead, KeyAgree, RecipientInfo, read_enveloped};
 pub use outline::{Line, outline};
 pub use signed::{
-    OpaqueReader, SignedData, SignerInfo, read_bundle, read_certs_only, read_opaque_signed,
-    read_signed,
+    OpaqueReader, SignedData, SignerInfo, is_signed_attributes, read_bundle, read_certs_only,
+    read_opaque_signed, read_signed,
 };
 pub use write::{
     EnvelopedPlan, KeyTransRecipient, bundle, signed_attributes, signed_data, signed_over,

@@ -283,6 +283,27 @@ fn signed_attributes(content: &[u8], signer: &mut SignerInfo) -> Result<(), CmsE
     Ok(())
 }
 
+/// Whether these octets, all of them, are a SET OF Attribute with a contentType or messageDigest among them:
+/// what is signed when there are signed attributes.
+pub fn is_signed_attributes(octets: &[u8]) -> bool {
+    const WHAT: &str = "attributes";
+    let mut outer = Walker::new(octets);
+    let Ok(mut members) = outer.inside(SET, WHAT) else {
+        return false;
+    };
+    let mut telling = false;
+    while !members.is_empty() {
+        let Ok(mut attribute) = members.inside(SEQUENCE, WHAT) else {
+            return false;
+        };
+        let Ok(kind) = attribute.expect(OBJECT_IDENTIFIER, WHAT) else {
+            return false;
+        };
+        telling |= kind == CONTENT_TYPE.as_bytes() || kind == MESSAGE_DIGEST.as_bytes();
+    }
+    telling && outer.is_empty()
+}
+
 fn signed_value(kind: &[u8], value: Element<'_>, signer: &mut SignerInfo) -> Result<(), CmsError> {
     if kind == MESSAGE_DIGEST.as_bytes() {
         if value.tag != OCTET_STRING {

@@ -164,8 +164,12 @@ impl PublicKey {
         let group = curve.group()?;
         let mut context = BigNumContext::new()?;
         let point = EcPoint::from_bytes(group, point, &mut context)?;
+        // SEC 1 §3.2.2.1. The cofactor of these curves is 1: every point on them but zero has the right order,
+        // so that the costly last step says nothing.
+        if point.is_infinity(group) || !point.is_on_curve(group, &mut context)? {
+            return Err(CryptoError);
+        }
         let key = EcKey::from_public_key(group, &point)?;
-        key.check_key()?;
         Ok(Self {
             key: Arc::new(PKey::from_ec_key(key)?),
         })

@@ -25,6 +25,7 @@ struct Copy {
     draft: String,
     trace: String,
     body: Body,
+    attempt: u32,
 }
 
 /// Where the file lies.
@@ -45,6 +46,7 @@ pub(super) async fn hand_over(world: &World, maildir: &Path, parcel: &Parcel<'_>
         base: base.clone(),
         trace: parcel.trace.clone(),
         body: parcel.body.clone(),
+        attempt: parcel.attempt,
     };
     let told = maildir.display().to_string();
     match tokio::task::spawn_blocking(move || store(&copy)).await {
@@ -72,9 +74,19 @@ fn base_name(message: TrackingId, recipient: &Address) -> String {
 }
 
 fn store(copy: &Copy) -> io::Result<Stored> {
-    let [tmp, new, cur] = ["tmp", "new", "cur"].map(|name| copy.maildir.join(name));
-    prepare(&copy.maildir, [&tmp, &new, &cur])?;
-    if let Some(directory) = find(copy, &new, &cur)? {
+    let parts = ["tmp", "new", "cur"].map(|name| copy.maildir.join(name));
+    match place(copy, &parts) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            prepare(&copy.maildir, &parts)?;
+            place(copy, &parts)
+        }
+        placed => placed,
+    }
+}
+
+/// Writes it, or finds it, in a Maildir that is there.
+fn place(copy: &Copy, [tmp, new, cur]: &[PathBuf; 3]) -> io::Result<Stored> {
+    if let Some(directory) = find(copy, new, cur)? {
         // The attempt before may have ended between rename and sync.
         File::open(directory)?.sync_all()?;
         return Ok(Stored::Before);
@@ -86,17 +98,17 @@ fn store(copy: &Copy) -> io::Result<Stored> {
         return Err(error);
     }
     // B-008: the name must survive a power cut too.
-    File::open(&new)?.sync_all()?;
+    File::open(new)?.sync_all()?;
     Ok(Stored::Now)
 }
 
 /// Makes the Maildir if the directory that is to hold it exists. If not even that is there, a disk is not
 /// mounted.
-fn prepare(maildir: &Path, parts: [&PathBuf; 3]) -> io::Result<()> {
+fn prepare(maildir: &Path, parts: &[PathBuf; 3]) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.mode(0o700);
     let mut made = false;
-    for directory in std::iter::once(maildir).chain(parts.map(PathBuf::as_path)) {
+    for directory in std::iter::once(maildir).chain(parts.iter().map(PathBuf::as_path)) {
         match builder.create(directory) {
             Ok(()) => made = true,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -116,6 +128,11 @@ fn prepare(maildir: &Path, parts: [&PathBuf; 3]) -> io::Result<()> {
 fn find<'a>(copy: &Copy, new: &'a Path, cur: &'a Path) -> io::Result<Option<&'a Path>> {
     if new.join(&copy.base).try_exists()? {
         return Ok(Some(new));
+    }
+    // Attempts are counted durably before they begin, so the first finds nothing that was read already; and a
+    // `cur` that nobody tidies holds thousands of names.
+    if copy.attempt <= 1 {
+        return Ok(None);
     }
     for entry in fs::read_dir(cur)? {
         let name = entry?.file_name();

@@ -48,7 +48,7 @@ pub async fn commit(
                 reason: None,
                 detail: &detail,
             };
-            legs::set_state(tx, message, recipient, &[LegState::Delivering], change).await?;
+            legs::set_state(tx, message, recipient, &[LegState::Delivering], change);
             Event::Delivered { route, detail }
         }
         Attempt::Later { detail, next } => Event::DeliveryDeferred {
@@ -63,7 +63,7 @@ pub async fn commit(
                 reason: Some(reason),
                 detail: &detail,
             };
-            legs::set_state(tx, message, recipient, &[LegState::Delivering], change).await?;
+            legs::set_state(tx, message, recipient, &[LegState::Delivering], change);
             Event::Undeliverable { reason, detail }
         }
     };

@@ -40,7 +40,7 @@ impl Clinic {
             return_path: ReturnPath::To(address("bob@hisp.example")),
             trace: "X-Carepost-Delivery: 1\r\n".to_owned(),
             body: &self.body,
-            attempt: 1,
+            attempt: 2,
         };
         hand_over(&self.edge, destination, &parcel).await
     }

@@ -89,7 +89,7 @@ async fn tenant_of_all(
 ) -> Result<Result<String, AccountError>, StoreError> {
     let mut tenant: Option<String> = None;
     for address in addresses {
-        let owner = tenant_of(tx.conn(), address.domain()).await?;
+        let owner = tenant_of(tx.conn().await?, address.domain()).await?;
         let fits = match (&owner, &tenant) {
             (None, _) => false,
             (Some(_), None) => true,
@@ -116,7 +116,7 @@ async fn insert_account(
         .bind(&account)
         .bind(tenant)
         .bind(now.0)
-        .execute(tx.conn())
+        .execute(tx.conn().await?)
         .await?
         .rows_affected();
     if added == 0 {
@@ -126,7 +126,7 @@ async fn insert_account(
         sqlx::query(sql::ACCOUNT_ADDRESS_ADD)
             .bind(&account)
             .bind(address.key())
-            .execute(tx.conn())
+            .execute(tx.conn().await?)
             .await?;
     }
     let addresses = addresses.iter().map(Address::to_string).collect();
@@ -160,7 +160,7 @@ pub async fn add_password(
                 let taken: Option<String> = sqlx::query_scalar(sql::PASSWORD_ACTIVE)
                     .bind(&account)
                     .bind(&label)
-                    .fetch_optional(tx.conn())
+                    .fetch_optional(tx.conn().await?)
                     .await?;
                 if taken.is_some() {
                     return Ok(Err(AccountError::LabelTaken(account, label)));
@@ -172,7 +172,7 @@ pub async fn add_password(
                     .bind(&label)
                     .bind(hash)
                     .bind(now.0)
-                    .execute(tx.conn())
+                    .execute(tx.conn().await?)
                     .await?;
                 let event = Event::PasswordAdded { account, label };
                 tx.record(Entry::operator(&tenant, actor, event));
@@ -198,7 +198,7 @@ fn random_password(world: &World) -> String {
 async fn account_tenant(tx: &mut Tx, account: &str) -> Result<Option<String>, StoreError> {
     Ok(sqlx::query_scalar(sql::ACCOUNT_TENANT)
         .bind(account)
-        .fetch_optional(tx.conn())
+        .fetch_optional(tx.conn().await?)
         .await?)
 }
 
@@ -224,7 +224,7 @@ pub async fn revoke_password(
                     .bind(&account)
                     .bind(&label)
                     .bind(now.0)
-                    .execute(tx.conn())
+                    .execute(tx.conn().await?)
                     .await?
                     .rows_affected();
                 if revoked == 0 {

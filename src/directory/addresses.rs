@@ -52,11 +52,14 @@ pub async fn set_address(
     store
         .write("address-set", move |tx| {
             Box::pin(async move {
-                let Some(tenant) = tenant_of(tx.conn(), wanted.address.domain()).await? else {
+                let Some(tenant) = tenant_of(tx.conn().await?, wanted.address.domain()).await?
+                else {
                     return Ok(false);
                 };
                 put(tx, &world, &actor, &tenant, &wanted).await?;
-                sqlx::query(sql::HOLDER_SWEEP).execute(tx.conn()).await?;
+                sqlx::query(sql::HOLDER_SWEEP)
+                    .execute(tx.conn().await?)
+                    .await?;
                 Ok(true)
             })
         })
@@ -87,7 +90,7 @@ pub(super) async fn put(
         .bind(&route)
         .bind(tenant)
         .bind(wanted.route.kind())
-        .execute(tx.conn())
+        .execute(tx.conn().await?)
         .await?;
     let holder = put_holder(tx, world, tenant, wanted).await?;
     let now = tx.now();
@@ -99,7 +102,7 @@ pub(super) async fn put(
         .bind(holder)
         .bind(&route)
         .bind(now.0)
-        .execute(tx.conn())
+        .execute(tx.conn().await?)
         .await?;
     let event = Event::AddressSet {
         address: wanted.address.written().to_owned(),
@@ -127,14 +130,14 @@ async fn put_holder(
     let found: Option<String> = sqlx::query_scalar(statement)
         .bind(tenant)
         .bind(value)
-        .fetch_optional(tx.conn())
+        .fetch_optional(tx.conn().await?)
         .await?;
     if let Some(id) = found {
         if wanted.holder.is_some() {
             sqlx::query(sql::HOLDER_RENAME)
                 .bind(&id)
                 .bind(name)
-                .execute(tx.conn())
+                .execute(tx.conn().await?)
                 .await?;
         }
         return Ok(Some(id));
@@ -145,7 +148,7 @@ async fn put_holder(
         .bind(tenant)
         .bind(name)
         .bind(&wanted.npi)
-        .execute(tx.conn())
+        .execute(tx.conn().await?)
         .await?;
     Ok(Some(id))
 }
@@ -165,12 +168,14 @@ pub async fn remove_address(
             Box::pin(async move {
                 let gone: Option<(String, String)> = sqlx::query_as(sql::ADDRESS_REMOVE)
                     .bind(&key)
-                    .fetch_optional(tx.conn())
+                    .fetch_optional(tx.conn().await?)
                     .await?;
                 let Some((address, tenant)) = gone else {
                     return Ok(false);
                 };
-                sqlx::query(sql::HOLDER_SWEEP).execute(tx.conn()).await?;
+                sqlx::query(sql::HOLDER_SWEEP)
+                    .execute(tx.conn().await?)
+                    .await?;
                 let event = Event::AddressRemoved { address };
                 tx.record(Entry::operator(&tenant, actor, event));
                 tx.wake(Wake::Snapshots);

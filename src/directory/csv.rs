@@ -63,11 +63,13 @@ pub async fn import_csv(
     store
         .write("address-import", move |tx| {
             Box::pin(async move {
-                let plan = compare(tx.conn(), read).await?;
+                let plan = compare(tx.conn().await?, read).await?;
                 for (tenant, wanted) in &plan.writes {
                     put(tx, &world, &actor, tenant, wanted).await?;
                 }
-                sqlx::query(sql::HOLDER_SWEEP).execute(tx.conn()).await?;
+                sqlx::query(sql::HOLDER_SWEEP)
+                    .execute(tx.conn().await?)
+                    .await?;
                 Ok(Ok(plan.report))
             })
         })

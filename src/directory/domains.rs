@@ -41,7 +41,7 @@ pub async fn add_domain(
                     .bind(DEFAULT_TENANT)
                     .bind(profile.word())
                     .bind(now.0)
-                    .execute(tx.conn())
+                    .execute(tx.conn().await?)
                     .await?
                     .rows_affected()
                     > 0;

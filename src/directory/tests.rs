@@ -53,7 +53,7 @@ async fn sql(store: &Store, statement: &'static str) {
     store
         .write("test", move |tx| {
             Box::pin(async move {
-                sqlx::query(statement).execute(tx.conn()).await?;
+                sqlx::query(statement).execute(tx.conn().await?).await?;
                 tx.wake(Wake::Snapshots);
                 Ok(())
             })

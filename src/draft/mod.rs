@@ -109,12 +109,12 @@ pub async fn submit(
                     return Ok(known);
                 }
                 let body_id = tx.keep_body(&draft.body).await?;
-                insert_submission(tx, &envelope, &tenant, &draft, &body_id).await?;
+                insert_submission(tx, &envelope, &tenant, &draft, &body_id);
                 let due = tx.now().plus(waits.processed);
                 let answer_due = (draft.kind == DraftKind::Message).then_some(due);
-                insert_legs(tx, &tenant, &draft, answer_due).await?;
+                insert_legs(tx, &tenant, &draft, answer_due);
                 if draft.kind == DraftKind::Message {
-                    note_correspondents(tx, &draft).await?;
+                    note_correspondents(tx, &draft);
                 }
                 let life = match draft.kind {
                     // A referral is tried for as long as its timer runs.
@@ -154,7 +154,7 @@ async fn claim_message_id(
     .bind(draft.id.to_string())
     .bind(now.0)
     .bind(now.minus(limits::DUPLICATE_WINDOW).0)
-    .fetch_optional(tx.conn())
+    .fetch_optional(tx.conn().await?)
     .await
     .named("draft::claim_message_id")?;
     if taken.is_some() {
@@ -165,7 +165,7 @@ async fn claim_message_id(
     )
     .bind(draft.from.key())
     .bind(draft.message_id.as_str())
-    .fetch_one(tx.conn())
+    .fetch_one(tx.conn().await?)
     .await
     .named("draft::claim_message_id")?;
     let known = tracking.parse::<TrackingId>();
@@ -175,14 +175,9 @@ async fn claim_message_id(
     }))
 }
 
-async fn insert_submission(
-    tx: &mut Tx,
-    envelope: &Envelope,
-    tenant: &str,
-    draft: &Draft,
-    body_id: &str,
-) -> Result<(), StoreError> {
-    sqlx::query(
+fn insert_submission(tx: &mut Tx, envelope: &Envelope, tenant: &str, draft: &Draft, body_id: &str) {
+    tx.later(
+        "draft::insert_submission",
         "INSERT INTO message (id, tenant_id, direction, kind, listener, account, peer, helo, tls, return_path,
             envid, ret, body_type, message_id, sender, sender_key, size, body_id, received_at)
          VALUES ($1, $2, 'out', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
@@ -204,11 +199,7 @@ async fn insert_submission(
     .bind(draft.from.key())
     .bind(i64::try_from(draft.body.len()).unwrap_or(i64::MAX))
     .bind(body_id)
-    .bind(envelope.received_at.0)
-    .execute(tx.conn())
-    .await
-    .named("draft::insert_submission")?;
-    Ok(())
+    .bind(envelope.received_at.0);
 }
 
 /// A report of ours enters the queue, in the transaction that makes it true. `about`: the message it reports on;
@@ -225,7 +216,8 @@ pub async fn insert_report(
 ) -> Result<Vec<Lease>, StoreError> {
     let body_id = tx.keep_body(&draft.body).await?;
     let now = tx.now();
-    sqlx::query(
+    tx.later(
+        "draft::insert_report",
         "INSERT INTO message (id, tenant_id, direction, kind, return_path, message_id, sender, sender_key, about,
             hint, size, body_id, received_at)
          VALUES ($1, $2, 'out', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
@@ -241,19 +233,17 @@ pub async fn insert_report(
     .bind(hint)
     .bind(i64::try_from(draft.body.len()).unwrap_or(i64::MAX))
     .bind(body_id)
-    .bind(now.0)
-    .execute(tx.conn())
-    .await
-    .named("draft::insert_report")?;
-    insert_legs(tx, tenant, draft, None).await?;
+    .bind(now.0);
+    insert_legs(tx, tenant, draft, None);
     insert_jobs(tx, tenant, draft, limits::REPORT_QUEUE_LIFE, Start::Now).await
 }
 
 /// Reports to the sender may speak for them from now on (A-110).
-async fn note_correspondents(tx: &mut Tx, draft: &Draft) -> Result<(), StoreError> {
+fn note_correspondents(tx: &mut Tx, draft: &Draft) {
     let now = tx.now();
     for recipient in &draft.to {
-        sqlx::query(
+        tx.later(
+            "draft::note_correspondents",
             "INSERT INTO correspondent (sender_key, domain, recipient_key, recipient, at) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (sender_key, domain, recipient_key)
                 DO UPDATE SET recipient = excluded.recipient, at = excluded.at",
@@ -262,23 +252,15 @@ async fn note_correspondents(tx: &mut Tx, draft: &Draft) -> Result<(), StoreErro
         .bind(recipient.domain())
         .bind(recipient.key())
         .bind(recipient.written())
-        .bind(now.0)
-        .execute(tx.conn())
-        .await
-        .named("draft::note_correspondents")?;
+        .bind(now.0);
     }
-    Ok(())
 }
 
-async fn insert_legs(
-    tx: &mut Tx,
-    tenant: &str,
-    draft: &Draft,
-    answer_due: Option<Timestamp>,
-) -> Result<(), StoreError> {
+fn insert_legs(tx: &mut Tx, tenant: &str, draft: &Draft, answer_due: Option<Timestamp>) {
     let now = tx.now();
     for recipient in &draft.to {
-        sqlx::query(
+        tx.later(
+            "draft::insert_leg",
             "INSERT INTO leg (message_id, recipient_key, recipient, tenant_id, state, asked, answer_due, updated_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
@@ -289,12 +271,8 @@ async fn insert_legs(
         .bind(LegState::Queued.word())
         .bind(i64::from(draft.asked))
         .bind(answer_due.map(|at| at.0))
-        .bind(now.0)
-        .execute(tx.conn())
-        .await
-        .named("draft::insert_leg")?;
+        .bind(now.0);
     }
-    Ok(())
 }
 
 /// One a domain.

@@ -197,7 +197,7 @@ fn rewrite(
         }
     }
     out.append(b"\r\n")?;
-    let mut chunk = vec![0; limits::FRAME];
+    let mut chunk = vec![0; limits::PIECE];
     loop {
         let got = rest.read(&mut chunk).map_err(MimeError::from)?;
         if got == 0 {

@@ -66,6 +66,10 @@ reasons! {
     WeakAlgorithm = "weak-algorithm": "it uses an algorithm that is refused"; "ask the sender's HISP to use AES and SHA-256",
     /// Decrypted, but not signed.
     NotSigned = "not-signed": "the message was not signed"; "ask the sender's HISP to sign",
+    /// Some part of it is signed, and other parts are not.
+    PartlySigned = "partly-signed": "only a part of the message was signed"; "a system on the way adds to mail, or somebody wants what is added to look signed",
+    /// A detached signature with content of its own, beside the content it came with (RFC 5652 §5.2).
+    TwoContents = "two-contents": "the signature came with two contents"; "treat as an attack: readers would show different ones",
     /// The signature does not fit the content.
     BadSignature = "bad-signature": "the signature does not fit the content: it was changed on the way"; "ask the sender to send again; if it repeats, a system on the way alters mail",
     /// A signed attribute is missing, doubled or wrong (G-011).
@@ -74,6 +78,8 @@ reasons! {
     NotWrapped = "not-wrapped": "the signed content is not a wrapped message"; "set the domain's profile to v1.2 to accept such mail",
     /// From, Sender, To, Date or Message-ID missing or doubled.
     BadHeaders = "bad-headers": "a required header field is missing or doubled"; "report it to the sender's HISP",
+    /// From or Sender shows another address than the one it holds.
+    MisleadingSender = "misleading-sender": "the sender's name shows another address than the sender's"; "treat as an attack; if it is none, the sender must change the display name",
     /// MAIL FROM is neither the inner From nor Sender.
     EnvelopeSender = "envelope-sender": "the SMTP sender is not the sender inside the message"; "report it to the sender's HISP",
     /// RCPT TO is not in the inner To or Cc.
@@ -103,8 +109,14 @@ reasons! {
     BadExtension = "bad-extension": "a certificate extension is unknown and critical, doubled or broken"; "report it to the issuing CA",
     /// The octets are no certificate that can be read.
     BadCertificate = "bad-certificate": "the certificate cannot be read"; "ask its owner for the certificate again, as DER or PEM",
+    /// A line of a batch is not understood; nothing was judged.
+    BadQuestion = "bad-question": "the question cannot be understood"; "see the detail; names and values are those of docs/cli.md",
+    /// We failed; nothing was judged.
+    OwnFault = "own-fault": "carepost stopped while judging"; "report it with the files; nothing was decided",
     /// No certificate policy that is asked for holds along the path (RFC 5280 §6.1).
     CertificatePolicy = "certificate-policy": "no certificate policy that is asked for holds along the path"; "report it to the issuing CA",
+    /// A filter of the operator's refuses it.
+    Filtered = "filtered": "the certificate breaks a rule of this profile's filter"; "see the rule in the detail; the operator may change the filter",
     /// A name constraint excludes the name.
     NameConstraint = "name-constraint": "a CA in the path may not issue for this name"; "report it to the issuing CA",
     /// RSA below 2048 bits, or a curve that is not P-256 or P-384.

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::session::BadLine;
 use crate::crypto::tls::TlsStream;
-use crate::limits::{COMMAND_LINE_MAX, COMMAND_SKIP_MAX, DATA_RATE_MIN, FRAME};
+use crate::limits::{COMMAND_LINE_MAX, COMMAND_SKIP_MAX, DATA_RATE_MIN, PIECE};
 use crate::world::Socket;
 
 /// Octets of the buffer while commands are read: two of the longest lines.
@@ -116,7 +116,7 @@ impl Input {
 
     /// A buffer for DATA.
     pub(super) fn widen(&mut self) {
-        self.resize(FRAME);
+        self.resize(PIECE);
     }
 
     /// A buffer for commands again, or as much as waits.

@@ -113,9 +113,20 @@ fn without_route(tokens: &[Token]) -> &[Token] {
     let colon = tokens
         .iter()
         .position(|token| *token == Token::Special(':'));
-    colon
-        .and_then(|colon| tokens.get(colon + 1..))
-        .unwrap_or_default()
+    let Some((route, rest)) = colon.and_then(|colon| tokens.split_at_checked(colon)) else {
+        return &[];
+    };
+    // Each hop is `@domain`: `@alice@a.example:` shows somebody.
+    let mut hops = route.split(|token| *token == Token::Special(','));
+    let is_hop = |hop: &[Token]| {
+        let at = |token: &&Token| **token == Token::Special('@');
+        hop.is_empty()
+            || (hop.first().is_some_and(|first| at(&first)) && hop.iter().filter(at).count() == 1)
+    };
+    match rest.split_first() {
+        Some((_, rest)) if hops.all(is_hop) => rest,
+        _ => &[],
+    }
 }
 
 /// Joins words with the dots and the `@` between them; two words side by side are no addr-spec.
@@ -124,6 +135,8 @@ fn join(tokens: &[Token]) -> Option<String> {
     let mut after_word = false;
     for token in tokens {
         let is_word = match token {
+            // U+FFFD stands for octets that are no UTF-8: in a name they are somebody's Latin-1.
+            Token::Word(word) if word.contains('\u{fffd}') => return None,
             Token::Word(word) => {
                 text.push_str(word);
                 true
@@ -159,8 +172,7 @@ fn tokens(value: &str) -> Result<Vec<Token>, MimeError> {
             '<' | '>' | ':' | ';' | ',' | '@' | '.' | ')' | ']' | '\\' => {
                 tokens.push(Token::Special(c));
             }
-            // U+FFFD stands for octets that are no UTF-8; control characters are never part of a mailbox.
-            '\u{fffd}' => return Err(MimeError::Malformed("an address field that is not UTF-8")),
+            // Control characters are never part of a mailbox.
             c if c.is_control() => {
                 return Err(MimeError::Malformed(
                     "a control character in an address field",
@@ -179,7 +191,7 @@ fn tokens(value: &str) -> Result<Vec<Token>, MimeError> {
 }
 
 fn is_atom_char(c: char) -> bool {
-    !c.is_control() && c != '\u{fffd}' && !" ()<>[]:;@\\,.\"".contains(c)
+    !c.is_control() && !" ()<>[]:;@\\,.\"".contains(c)
 }
 
 type Chars<'v> = std::iter::Peekable<std::str::Chars<'v>>;
@@ -215,6 +227,138 @@ fn delimited(open: char, close: char, chars: &mut Chars<'_>) -> Result<String, M
     }
 }
 
+/// Another address than `own` that readers might take for it: in the display name, in a comment, or within
+/// the mailbox itself; also in encoded words (RFC 2047) and with look-alikes of `@`. The same person's
+/// mailbox in a parent or child domain is none: `"ann@x.example" <ann@direct.x.example>`.
+pub fn decoy(value: &str, own: &Address) -> Option<String> {
+    let shown: String = decoded_words(value)
+        .chars()
+        .filter(|c| !is_invisible(*c))
+        .map(|c| match c {
+            '\u{ff20}' | '\u{fe6b}' => '@',
+            '\u{ff0e}' | '\u{2024}' | '\u{3002}' => '.',
+            c => c,
+        })
+        .collect();
+    let mut rest = shown.as_str();
+    while let Some((left, right)) = rest.split_once('@') {
+        let local = last_run(left, is_local).trim_start_matches(['\'', '.']);
+        let domain = first_run(right, is_domain_char).trim_matches(['.', '-']);
+        if let Ok(other) = Address::parse(&format!("{local}@{domain}"))
+            && !is_same_person(&other, own)
+        {
+            return Some(other.written().to_owned());
+        }
+        rest = right;
+    }
+    None
+}
+
+fn is_same_person(one: &Address, other: &Address) -> bool {
+    let below = |child: &str, parent: &str| {
+        child
+            .strip_suffix(parent)
+            .is_some_and(|rest| rest.ends_with('.'))
+    };
+    let (a, b) = (one.domain(), other.domain());
+    one.local().eq_ignore_ascii_case(other.local()) && (a == b || below(a, b) || below(b, a))
+}
+
+fn is_local(c: char) -> bool {
+    c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~.".contains(c)
+}
+
+fn is_domain_char(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '.' | '-' | '_')
+}
+
+/// Blanks that take no room, marks of direction, and the backslash of a quoted pair.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\\' | '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        || c.is_control() && c != '\t'
+}
+
+fn last_run(text: &str, is: fn(char) -> bool) -> &str {
+    let start = text.rfind(|c| !is(c)).map_or(0, |at| {
+        at + text
+            .get(at..)
+            .and_then(|rest| rest.chars().next())
+            .map_or(1, char::len_utf8)
+    });
+    text.get(start..).unwrap_or_default()
+}
+
+fn first_run(text: &str, is: fn(char) -> bool) -> &str {
+    let end = text.find(|c| !is(c)).unwrap_or(text.len());
+    text.get(..end).unwrap_or_default()
+}
+
+/// Encoded words undone, wherever they stand (readers do so in quoted strings, too). Charsets are read as
+/// UTF-8: for an address all that are in use agree, but UTF-16, whose NULs are dropped later, and UTF-7.
+fn decoded_words(value: &str) -> String {
+    let mut out = String::new();
+    let mut rest = value;
+    while let Some((text, word)) = rest.split_once("=?") {
+        let Some((decoded, after)) = encoded_word(word) else {
+            out.push_str(text);
+            out.push_str("=?");
+            rest = word;
+            continue;
+        };
+        // RFC 2047 §6.2: blanks between two encoded words are not shown.
+        if !text.trim().is_empty() || out.is_empty() {
+            out.push_str(text);
+        }
+        out.push_str(&decoded);
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// After `=?`: the word's text, and what follows it.
+fn encoded_word(word: &str) -> Option<(String, &str)> {
+    let (charset, rest) = word.split_once('?')?;
+    let (encoding, rest) = rest.split_once('?')?;
+    let (text, rest) = rest.split_once("?=")?;
+    let octets = match encoding {
+        "B" | "b" => {
+            let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+            base64_simd::forgiving_decode_to_vec(text.as_bytes()).ok()?
+        }
+        "Q" | "q" => unquoted(text),
+        _ => return None,
+    };
+    let decoded = String::from_utf8_lossy(&octets).into_owned();
+    let is_utf7 = charset.to_ascii_lowercase().starts_with("utf-7");
+    Some((
+        if is_utf7 {
+            decoded.replace("+AEA-", "@")
+        } else {
+            decoded
+        },
+        rest,
+    ))
+}
+
+/// The Q encoding (RFC 2047 §4.2).
+fn unquoted(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        match (first, super::transfer::hex_pair(after)) {
+            (b'=', Some(octet)) => {
+                out.push(octet);
+                rest = after.get(2..).unwrap_or_default();
+            }
+            (b'_', _) => out.push(b' '),
+            _ => out.push(first),
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,6 +381,7 @@ mod tests {
             "\"B, A <x@y.example>\" <a@d.example>",
             "(x@y.example) a@d.example (<z@y.example>)",
             "=?utf-8?q?x?= <a @ d . example>",
+            "M\u{fffd}ller <a@d.example>",
             "<@r.example,@s.example:a@d.example>",
             "team: a@d.example;",
         ] {
@@ -263,6 +408,9 @@ mod tests {
             "Name",
             "<<a@d.example>>",
             "a@d.example>",
+            "<@b@d.example:a@d.example>",
+            "\u{fffd}@d.example",
+            "<@r.example,b@d.example:a@d.example>",
         ] {
             assert_eq!(read(value), (vec![], 1), "{value}");
         }
@@ -286,6 +434,43 @@ mod tests {
     }
 
     #[test]
+    fn an_address_in_the_name_is_the_senders_own_or_a_decoy() {
+        let own = Address::parse("mallory@m.example").expect("an address");
+        for value in [
+            "mallory@m.example",
+            "\"mallory@m.example\" <mallory@m.example>",
+            "'Mallory@M.example' <mallory@m.example>",
+            "\"mallory@lab.m.example\" <mallory@m.example>",
+            "Mallory @ The Lab <mallory@m.example>",
+            "\"a@b\" <mallory@m.example>",
+            "=?utf-8?q?M=C3=A4llory?= <mallory@m.example> (the lab)",
+            "=?utf-8?b?not base64!?= <mallory@m.example>",
+        ] {
+            assert_eq!(decoy(value, &own), None, "{value}");
+        }
+        for value in [
+            "\"alice@a.example\" <mallory@m.example>",
+            "alice@a.example <mallory@m.example>",
+            "mallory@m.example (alice@a.example)",
+            "\"Alice <alice@a.example>\" <mallory@m.example>",
+            "\"alice\\@a.example\" <mallory@m.example>",
+            "=?utf-8?q?alice=40a=2Eexample?= <mallory@m.example>",
+            "\"=?utf-8?q?alice=40a=2Eexample?=\" <mallory@m.example>",
+            "=?utf-8?b?YWxpY2U=?= =?x?q?=40a.example?= <mallory@m.example>",
+            "=?utf-16le?b?YQBAAGIALgBjAA==?= <mallory@m.example>",
+            "=?utf-7?q?alice+AEA-a.example?= <mallory@m.example>",
+            "=?utf-8?b?YWxpY2VAYS5leGFtcGxlAA==?=@m.example",
+            "\"alice\u{ff20}a\u{ff0e}example\" <mallory@m.example>",
+            "\"ali\u{200b}ce@a.example\" <mallory@m.example>",
+            "\"mallory@a.example\" <mallory@m.example>",
+        ] {
+            let own = mailboxes(value).ok().and_then(|read| read.only().cloned());
+            let own = own.unwrap_or(Address::parse("mallory@m.example").expect("an address"));
+            assert!(decoy(value, &own).is_some(), "{value}");
+        }
+    }
+
+    #[test]
     fn a_field_of_commas_costs_no_more_than_its_length() {
         let value = format!("<{}", ",".repeat(250_000));
         let started = std::time::Instant::now();
@@ -300,7 +485,6 @@ mod tests {
             "\"a <a@d.example>",
             "(a a@d.example",
             "a@d.example\u{0}",
-            "\u{fffd}@d.example",
             "[a",
         ] {
             assert!(mailboxes(value).is_err(), "{value:?}");

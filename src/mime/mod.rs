@@ -15,7 +15,7 @@ mod transfer;
 
 pub use header::{Field, Header};
 pub use line_ends::{Canonical, LoneCr};
-pub use mailbox::{Mailboxes, mailboxes};
+pub use mailbox::{Mailboxes, decoy, mailboxes};
 pub use multipart::{Multipart, Part};
 pub use options::asks_final_delivery;
 pub use parameters::{ContentType, Disposition};

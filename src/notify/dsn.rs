@@ -213,7 +213,8 @@ fn status_code(reason: Reason, detail: &str) -> String {
         R::AddressInactive => "5.2.1",
         // Size, and our own system: §3.4.
         R::OverLimit => "5.3.4",
-        R::Poison | R::HeldByOperator | R::CancelledByOperator => "5.3.0",
+        R::BadQuestion | R::OwnFault | R::Poison => "5.3.0",
+        R::HeldByOperator | R::CancelledByOperator => "5.3.0",
         // Network and time: §3.5. Expiry counts as persistent transient (RFC 3463 §2: class 4 may
         // come with a failure).
         R::EdgeUnavailable | R::HopUnavailable => "4.4.1",
@@ -221,17 +222,18 @@ fn status_code(reason: Reason, detail: &str) -> String {
         R::QueueExpired => "4.4.7",
         R::NoProcessed | R::NoDispatched => "5.4.7",
         // Content: §3.7.
-        R::Malformed | R::NotWrapped | R::BadHeaders => "5.6.0",
+        R::Malformed | R::NotWrapped | R::BadHeaders | R::TwoContents => "5.6.0",
         // Security: §3.8. Untrusted; unsecured; key or certificate unusable; algorithm; integrity.
         R::NoPath | R::SignerNotSender | R::EnvelopeSender | R::EnvelopeRecipient => "5.7.1",
-        R::SenderNotYours => "5.7.1",
-        R::NotEncrypted | R::NotSigned | R::NoCertificate => "5.7.4",
+        R::SenderNotYours | R::MisleadingSender => "5.7.1",
+        R::NotEncrypted | R::NotSigned | R::PartlySigned | R::NoCertificate => "5.7.4",
         R::NoKey | R::DoubledRecipient | R::DecryptFailed | R::BadAttributes => "5.7.5",
         R::Expired | R::NotYetValid | R::BadIssuerSignature | R::NotCa => "5.7.5",
         R::PathTooLong | R::LeafIsCa | R::WrongUsage | R::NotBound => "5.7.5",
         R::BadExtension
         | R::BadCertificate
         | R::CertificatePolicy
+        | R::Filtered
         | R::NameConstraint
         | R::Revoked
         | R::RevocationUnknown => "5.7.5",

@@ -148,7 +148,7 @@ async fn insert_notice(
     .bind(i64::try_from(notice.body.len()).unwrap_or(i64::MAX))
     .bind(body_id)
     .bind(now.0)
-    .execute(tx.conn())
+    .execute(tx.conn().await?)
     .await
     .named("notify::insert_notice")?;
     sqlx::query(
@@ -161,7 +161,7 @@ async fn insert_notice(
     .bind(about.tenant)
     .bind(LegState::Delivering.word())
     .bind(now.0)
-    .execute(tx.conn())
+    .execute(tx.conn().await?)
     .await
     .named("notify::insert_notice")?;
     Ok(())
@@ -424,15 +424,14 @@ pub async fn commit_report(
                 detail: "",
             };
             let waiting = [LegState::Queued, LegState::Relayed, LegState::Processed];
-            legs::set_state(tx, *message, &leg.recipient, &waiting, change).await?;
+            legs::set_state(tx, *message, &leg.recipient, &waiting, change);
             // B-015: the clock runs from the submission, whatever arrives meanwhile.
             legs::await_until(
                 tx,
                 *message,
                 &leg.recipient,
                 tracked.submitted_at.plus(dispatched_wait),
-            )
-            .await?;
+            );
             Ok(None)
         }
         Settlement::Processed { close: true } => {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::certs::Identity;
 use crate::envelope::{Address, MessageId, ReturnPath};
 use crate::journal::Reason;
-use crate::mime::{Field, Header, MimeError, asks_final_delivery, mailboxes};
+use crate::mime::{Field, Header, MimeError, asks_final_delivery, decoy, mailboxes};
 use crate::trust::{Profile, binds, names_sender};
 
 use super::decrypt::{Holder, Reached};
@@ -303,8 +303,15 @@ fn lone_mailbox(field: Result<Option<Field<'_>>, MimeError>) -> Step<Option<Addr
     let Some(field) = field? else {
         return Ok(None);
     };
-    match mailboxes(&field.value())?.only() {
-        Some(address) => Ok(Some(address.clone())),
+    let value = field.value();
+    match mailboxes(&value)?.only() {
+        Some(address) => match decoy(&value, address) {
+            Some(other) => Err(Failure::new(
+                Reason::MisleadingSender,
+                format!("the {} field shows {other}, and is {address}", field.name()),
+            )),
+            None => Ok(Some(address.clone())),
+        },
         None => Err(Failure::new(
             Reason::BadHeaders,
             format!(

@@ -13,7 +13,7 @@ use crate::cms::{
 use crate::crypto::{Agreement, Decryptor, DigestAlgorithm, KeyTransport, PrivateKey, Secret};
 use crate::envelope::{Address, Envelope};
 use crate::journal::Reason;
-use crate::limits::FRAME;
+use crate::limits::PIECE;
 use crate::store::Body;
 use crate::trust::{Anchors, Profile};
 
@@ -246,7 +246,7 @@ fn failed() -> Failure {
 
 /// Reads the content without using it, for what stands after it.
 fn pass_over<R: Read>(mut content: ContentReader<R>) -> Step<(Vec<u8>, Vec<u8>)> {
-    let mut chunk = vec![0; FRAME];
+    let mut chunk = vec![0; PIECE];
     while content.read(&mut chunk)? > 0 {}
     Ok(content.finish()?)
 }
@@ -287,8 +287,8 @@ fn pour(
     tools: &Tools<'_>,
 ) -> Step<Body> {
     let mut writer = tools.bodies.writer();
-    let mut chunk = vec![0; FRAME];
-    let mut plain = Secret::new(Vec::with_capacity(FRAME + 64));
+    let mut chunk = vec![0; PIECE];
+    let mut plain = Secret::new(Vec::with_capacity(PIECE + 64));
     loop {
         let octets = content.read(&mut chunk)?;
         if octets == 0 {

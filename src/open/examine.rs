@@ -1,5 +1,5 @@
 //! The same opening for a tool: an operator's file, an operator's key, rules that may be left out.
-//! In: a body, a key, [`Terms`]. Out: an [`Examined`], which nothing turns into an
+//! In: a body, keys, [`Terms`]. Out: an [`Examined`], which nothing turns into an
 //! [`Opened`](super::Opened): no [`Grant`](crate::trust::Grant) can come of it. The roads never call this.
 
 use std::sync::Arc;
@@ -19,7 +19,8 @@ use super::{Case, Found, Keys, Kind, Signer, Tools, Unopenable, outer, take_off}
 #[derive(Clone, Copy, Debug)]
 pub struct Given<'a> {
     pub body: &'a Body,
-    pub identity: Option<&'a Arc<Identity>>,
+    /// Keys that may open it.
+    pub identities: &'a [Arc<Identity>],
     pub mail_from: Option<&'a ReturnPath>,
     /// Empty: not known.
     pub rcpt_to: &'a [Address],
@@ -125,7 +126,7 @@ impl Examined {
 
 /// Who may open. Recipients that were given hold the key only if it is bound to them, as on the road.
 fn keys(given: &Given<'_>, terms: &Terms<'_>) -> Keys {
-    let own: Vec<_> = given.identity.into_iter().cloned().collect();
+    let own = given.identities.to_vec();
     if given.rcpt_to.is_empty() || terms.rules == Rules::Plain || terms.reads == Reads::Octets {
         return Keys::Own(own);
     }

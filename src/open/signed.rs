@@ -5,10 +5,12 @@
 
 use std::io::{BufRead, BufReader, Read};
 
-use crate::cms::{CmsError, OpaqueReader, SignedData, read_opaque_signed, read_signed};
+use crate::cms::{
+    CmsError, OpaqueReader, SignedData, is_signed_attributes, read_opaque_signed, read_signed,
+};
 use crate::crypto::{Digest, DigestAlgorithm};
 use crate::journal::Reason;
-use crate::limits::{FRAME, SIGNATURE_OCTETS_MAX};
+use crate::limits::{PIECE, SIGNATURE_OCTETS_MAX};
 use crate::mime::{Canonical, ContentType, Decoded, Header, LoneCr, Multipart, TransferEncoding};
 use crate::store::Body;
 
@@ -71,6 +73,14 @@ struct Entity<'w> {
 
 fn entity<'w>(clear: &Clear, tools: &Tools<'w>) -> Step<Entity<'w>> {
     let mut body = outer::read_body(&clear.plain, tools.watch)?;
+    // A CMS object without a MIME header around it, as CMS tools make them when one is piped into the next.
+    if matches!(body.fill_buf()?, [0x30, 0x80..=0x84, ..]) {
+        return Ok(Entity {
+            header: Header::default(),
+            content_type: ContentType::parse("application/pkcs7-mime")?,
+            body,
+        });
+    }
     let unreadable = |_| {
         let detail = "what it decrypts to is not a MIME entity";
         Failure::new(Reason::DecryptFailed, detail)
@@ -89,6 +99,14 @@ pub(super) fn read(clear: &Clear, terms: &Terms<'_>, tools: &Tools<'_>) -> Step<
     let entity = entity(clear, tools)?;
     let take = |content: &mut dyn BufRead| inner::spool(content, &clear.outer, terms, tools);
     if is_signed_multipart(&entity.content_type) {
+        // RFC 2045 §6.4: a multipart is never encoded; readers that decode it would see another one.
+        if !matches!(
+            entity.header.transfer_encoding()?,
+            None | Some(TransferEncoding::Identity)
+        ) {
+            let detail = "multipart/signed with a Content-Transfer-Encoding";
+            return Err(Failure::new(Reason::Malformed, detail));
+        }
         read_detached(entity, take)
     } else if is_pkcs7(&entity.content_type, "mime")
         || is_named(&entity.header, &entity.content_type, ".p7m")
@@ -96,12 +114,43 @@ pub(super) fn read(clear: &Clear, terms: &Terms<'_>, tools: &Tools<'_>) -> Step<
         read_opaque(entity, take)
     } else {
         // encrypted is not enough.
-        let (kind, subtype) = (entity.content_type.kind(), entity.content_type.subtype());
-        Err(Failure::new(
-            Reason::NotSigned,
-            format!("what it decrypts to is {kind}/{subtype}"),
-        ))
+        let what = format!(
+            "it is {}/{}",
+            entity.content_type.kind(),
+            entity.content_type.subtype()
+        );
+        let reason = match holds_signed_part(entity) {
+            true => Reason::PartlySigned,
+            false => Reason::NotSigned,
+        };
+        Err(Failure::new(reason, what))
     }
+}
+
+/// Whether something signed lies among the parts: for the reason only, what is refused stays refused.
+fn holds_signed_part(entity: Entity<'_>) -> bool {
+    let Ok(boundary) = entity.content_type.boundary().map(str::to_owned) else {
+        return false;
+    };
+    // A multipart/signed by another protocol is whole, and not for us.
+    if entity.content_type.kind() != "multipart" || entity.content_type.subtype() == "signed" {
+        return false;
+    }
+    let mut parts = Multipart::new(entity.body, &boundary);
+    while let Ok(Some(mut part)) = parts.next_part() {
+        let Ok(header) = Header::read(&mut part) else {
+            continue;
+        };
+        let signed = header.content_type().is_ok_and(|content_type| {
+            is_signed_multipart(&content_type)
+                || is_pkcs7(&content_type, "mime")
+                || is_pkcs7(&content_type, "signature")
+        });
+        if signed {
+            return true;
+        }
+    }
+    false
 }
 
 /// multipart/signed by S/MIME; the protocol parameter may be missing, or in its old spelling.
@@ -138,7 +187,7 @@ fn read_detached(
     // A signature with content of its own speaks about that, not about what stands beside it.
     if signature.has_content {
         let detail = "the detached signature carries content of its own";
-        return Err(Failure::new(Reason::Malformed, detail));
+        return Err(Failure::new(Reason::TwoContents, detail));
     }
     Ok(Content {
         inner,
@@ -168,7 +217,9 @@ fn micalg(content_type: &ContentType) -> DigestAlgorithm {
 fn signature_part(mut part: impl BufRead) -> Step<Vec<u8>> {
     let header = Header::read(&mut part)?;
     let content_type = header.content_type()?;
-    let known = is_pkcs7(&content_type, "signature") || is_named(&header, &content_type, ".p7s");
+    let known = is_pkcs7(&content_type, "signature")
+        || is_pkcs7(&content_type, "mime")
+        || is_named(&header, &content_type, ".p7s");
     if !known {
         let detail = "the second part of multipart/signed is not application/pkcs7-signature";
         return Err(Failure::new(Reason::NotSigned, detail));
@@ -215,7 +266,7 @@ fn read_opaque(
 ) -> Step<Content> {
     let algorithm = DigestAlgorithm::Sha256;
     let mut reader = open_opaque(entity)?;
-    let buffered = BufReader::with_capacity(FRAME, &mut reader);
+    let buffered = BufReader::with_capacity(PIECE, &mut reader);
     let mut content = Digested::new(buffered, algorithm);
     let inner = take(&mut content)?;
     let digest = content.finish()?;
@@ -240,7 +291,7 @@ pub(super) fn digest_again(
     match form {
         Form::Opaque => {
             let reader = open_opaque(entity)?;
-            digest_of(BufReader::with_capacity(FRAME, reader), algorithm, reading)
+            digest_of(BufReader::with_capacity(PIECE, reader), algorithm, reading)
         }
         Form::Detached => {
             let mut parts = Multipart::new(entity.body, entity.content_type.boundary()?);
@@ -253,6 +304,27 @@ pub(super) fn digest_again(
             }
         }
     }
+}
+
+/// Whether the signed content is itself a SET of signed attributes. A signature over attributes is also one
+/// over content without attributes that has the same octets: nobody may turn the one into the other
+/// (draft-ietf-lamps-cms-euf-cma-signeddata).
+pub(super) fn content_is_attributes(form: Form, clear: &Clear, tools: &Tools<'_>) -> Step<bool> {
+    let entity = entity(clear, tools)?;
+    match form {
+        Form::Opaque => is_attributes(open_opaque(entity)?),
+        Form::Detached => {
+            let mut parts = Multipart::new(entity.body, entity.content_type.boundary()?);
+            parts.next_part()?.map_or(Ok(false), is_attributes)
+        }
+    }
+}
+
+fn is_attributes(content: impl Read) -> Step<bool> {
+    let limit = u64::try_from(SIGNATURE_OCTETS_MAX).unwrap_or(u64::MAX);
+    let mut octets = Vec::new();
+    content.take(limit).read_to_end(&mut octets)?;
+    Ok(is_signed_attributes(&octets))
 }
 
 fn digest_of(content: impl BufRead, algorithm: DigestAlgorithm, reading: Reading) -> Step<Vec<u8>> {

@@ -10,12 +10,12 @@ use std::sync::{Arc, OnceLock};
 
 use crate::certs::{Identity, IdentityState, KeyRing};
 use crate::crypto::issue::{
-    Issued, KeyKind, Purpose, Template, issue, make_key, pem_certificate, pem_key,
+    Issued, KeyKind, Purpose, Template, crl, issue, make_key, pem_certificate, pem_key,
 };
 use crate::envelope::{Address, Envelope, ListenerKind, Peer, Recipient, ReturnPath, TrackingId};
 use crate::spool::Accepted;
 use crate::store::{Bodies, Body, KeyEncryptionKey};
-use crate::trust::{AnchorSet, Anchors, Certificate, DomainTrust, Profile};
+use crate::trust::{AnchorSet, Anchors, Certificate, Crl, DomainTrust, Profile};
 use crate::world::{Timestamp, World};
 
 use super::{Opened, Unopenable, open};
@@ -151,6 +151,19 @@ impl Scene {
     /// The CA as a certificate.
     pub(crate) fn ca() -> Arc<Certificate> {
         Certificate::parse(&pki().ca.certificate).expect("a certificate")
+    }
+
+    /// The CA's list of today: these parties are revoked.
+    pub(crate) fn crl(revoked: &[&str]) -> Arc<Crl> {
+        let serial = |name: &&str| {
+            let (_, read) = x509_parser::parse_x509_certificate(&pki().parties[*name].certificate)
+                .expect("a certificate");
+            read.raw_serial().to_vec()
+        };
+        let serials: Vec<Vec<u8>> = revoked.iter().map(serial).collect();
+        let at = |since| Timestamp::from_unix_s(NOW + since);
+        let der = crl(&pki().ca, &serials, at(-DAY), at(DAY)).expect("a list");
+        Crl::parse(&der).expect("reads")
     }
 
     /// Both domains trust the one CA.

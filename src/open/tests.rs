@@ -378,6 +378,52 @@ fn nothing_around_the_signed_part_is_ever_taken_for_it() {
 }
 
 #[test]
+fn nothing_around_the_signed_multipart_passes_for_signed() {
+    let scene = Scene::new();
+    let entity = wrapped(&message());
+    type Shape = fn(&str, &str) -> String;
+    let shapes: [(&str, Shape, Reason); 4] = [
+        (
+            "an encoding around all parts",
+            |e, s| {
+                format!(
+                    "Content-Transfer-Encoding: base64\r\n{SIGNED}\r\n\r\n--b\r\n{e}\r\n--b\r\n{s}\r\n--b--"
+                )
+            },
+            Reason::Malformed,
+        ),
+        (
+            "signed beside something that is not",
+            |e, s| {
+                format!(
+                    "Content-Type: multipart/mixed; boundary=m\r\n\r\n--m\r\n\r\nx\r\n--m\r\n{SIGNED}\r\n\r\n\
+                     --b\r\n{e}\r\n--b\r\n{s}\r\n--b--\r\n--m--"
+                )
+            },
+            Reason::PartlySigned,
+        ),
+        (
+            "a signed message that is shown as attached",
+            |e, s| {
+                format!(
+                    "Content-Type: message/rfc822\r\n\r\n{SIGNED}\r\n\r\n--b\r\n{e}\r\n--b\r\n{s}\r\n--b--"
+                )
+            },
+            Reason::NotSigned,
+        ),
+        (
+            "the signature first",
+            |e, s| format!("{SIGNED}\r\n\r\n--b\r\n{s}\r\n--b\r\n{e}\r\n--b--"),
+            Reason::NotWrapped,
+        ),
+    ];
+    for (what, shape, expected) in shapes {
+        let opened = scene.open(&multipart(&scene, &entity, shape));
+        assert_eq!(reason(opened), Err(expected), "{what}");
+    }
+}
+
+#[test]
 fn a_detached_signature_with_content_of_its_own_is_refused() {
     let scene = Scene::new();
     let entity = wrapped(&message());
@@ -391,7 +437,7 @@ fn a_detached_signature_with_content_of_its_own_is_refused() {
     let sealed = scene.encrypt(two_contents.as_bytes(), &["bob"], &["-aes256"]);
     assert_eq!(
         reason(scene.open(&sealed)),
-        Err(Reason::Malformed),
+        Err(Reason::TwoContents),
         "eContent of its own"
     );
 }
@@ -616,6 +662,30 @@ fn header_fields_that_readers_see_differently_are_refused() {
 }
 
 #[test]
+fn a_name_that_shows_another_address_is_refused() {
+    // Eve signs as herself, and is shown as Alice.
+    let mut eve = Scene::new();
+    eve.mail_from = Some("eve@direct.a.example");
+    for (shown, expected) in [
+        ("Eve", Ok(())),
+        ("\"eve@direct.a.example\"", Ok(())),
+        ("\"alice@direct.a.example\"", Err(Reason::MisleadingSender)),
+        (
+            "=?utf-8?q?Alice_=3Calice=40direct=2Ea=2Eexample=3E?=",
+            Err(Reason::MisleadingSender),
+        ),
+    ] {
+        let header = HEADER.replace(
+            "Alice <alice@direct.a.example>",
+            &format!("{shown} <eve@direct.a.example>"),
+        );
+        let signed = eve.sign(&wrapped(&message_with(&header)), "eve", &[]);
+        let octets = eve.encrypt(&signed, &["bob"], &["-aes256"]);
+        assert_eq!(reason(eve.open(&octets)), expected, "{shown}");
+    }
+}
+
+#[test]
 fn reports_are_bound_by_their_own_rules() {
     let mut scene = Scene::new();
     scene.mail_from = None;
@@ -733,4 +803,61 @@ fn a_wrapped_key_that_was_changed_looks_like_any_other_damage() {
             "{at}"
         );
     }
+}
+
+/// Which octets are changed: all of them if `CAREPOST_MUTATIONS=all`, else enough of each class.
+fn mutations(octets: usize, step: usize) -> Vec<(usize, u8)> {
+    let all = std::env::var("CAREPOST_MUTATIONS").is_ok_and(|value| value == "all");
+    let every = if all { 1 } else { step };
+    let bits: &[u32] = if all { &[0, 1, 2, 3, 4, 5, 6, 7] } else { &[0] };
+    let flip = |at: usize| {
+        let turn = u32::try_from(at % 8).unwrap_or_default();
+        bits.iter().map(move |bit| (at, 1_u8 << ((bit + turn) % 8)))
+    };
+    (0..octets).step_by(every).flat_map(flip).collect()
+}
+
+#[test]
+fn no_flipped_bit_gets_other_content_accepted() {
+    let scene = Scene::new();
+    let expected = sha256(message().as_bytes());
+    let signed = scene.sign(&wrapped(&message()), "alice", &[]);
+    let (mut tried, mut harmless) = (0_usize, 0_usize);
+    let mut check = |what: &str, at: usize, octets: &[u8]| {
+        tried += 1;
+        if let Ok(opened) = scene.open(octets) {
+            assert_eq!(opened.digest(), expected, "{what} at {at}");
+            assert_eq!(opened.sender(), Some(&address(ALICE)), "{what} at {at}");
+            harmless += 1;
+        }
+    };
+    // The clear header, and base64 as it stands on the wire.
+    let sealed = scene.encrypt(&signed, &["bob", "carol"], &["-aes256"]);
+    let body = memchr::memmem::find(&sealed, b"\r\n\r\n").expect("a header") + 4;
+    for (at, bit) in mutations(body + 200, 3) {
+        let mut changed = sealed.clone();
+        changed[at] ^= bit;
+        check("wire", at, &changed);
+    }
+    // The CMS under it, in both forms of envelope.
+    for cipher in ["-aes256", "-aes-128-gcm"] {
+        let der = scene.encrypt_der(&signed, &["bob", "carol"], &[cipher]);
+        for (at, bit) in mutations(der.len(), 23) {
+            let mut changed = der.clone();
+            changed[at] ^= bit;
+            check(cipher, at, &scene.outer("application/pkcs7-mime", &changed));
+        }
+    }
+    // What a sender who has the recipient's key can change: everything that is signed, and the signature.
+    for (at, bit) in mutations(signed.len(), 29) {
+        let mut changed = signed.clone();
+        changed[at] ^= bit;
+        check(
+            "signed",
+            at,
+            &scene.encrypt(&changed, &["bob"], &["-aes256"]),
+        );
+    }
+    println!("{tried} changes tried, {harmless} changed nothing that is signed");
+    assert!(tried > 500 && harmless < tried / 2, "{harmless} of {tried}");
 }

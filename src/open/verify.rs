@@ -10,7 +10,7 @@ use crate::journal::Reason;
 use crate::limits::{RSA_BITS_MAX, RSA_BITS_MIN};
 use crate::trust::Certificate;
 
-use super::signed::{Clear, Content, Form, Reading, digest_again};
+use super::signed::{Clear, Content, Form, Reading, content_is_attributes, digest_again};
 use super::{Failure, Signer, Step, Tools};
 
 /// id-data (RFC 5652 §4).
@@ -44,6 +44,7 @@ pub(super) fn verify(
         .collect();
     let mut digests = Digests {
         known: vec![(content.algorithm, Reading::Exact, content.digest.clone())],
+        is_attributes: None,
         content,
         clear,
         tools,
@@ -87,6 +88,8 @@ fn none_read(unread: &[String]) -> Failure {
 /// Digests of the content, computed when asked for and once only.
 struct Digests<'a> {
     known: Vec<(DigestAlgorithm, Reading, Vec<u8>)>,
+    /// Whether the content could be the attributes of another signature.
+    is_attributes: Option<bool>,
     content: &'a Content,
     clear: &'a Clear,
     tools: &'a Tools<'a>,
@@ -105,6 +108,15 @@ impl Digests<'_> {
         let value = digest_again(form, algorithm, reading, self.clear, self.tools)?;
         self.known.push((algorithm, reading, value.clone()));
         Ok(value)
+    }
+
+    fn content_is_attributes(&mut self) -> Step<bool> {
+        if let Some(known) = self.is_attributes {
+            return Ok(known);
+        }
+        let found = content_is_attributes(self.content.form, self.clear, self.tools)?;
+        self.is_attributes = Some(found);
+        Ok(found)
     }
 }
 
@@ -178,6 +190,10 @@ fn fits(
             digest.finish()
         }
         // RFC 5652 §5.4: without attributes the signature is over the content itself.
+        None if digests.content_is_attributes()? => {
+            let detail = "the content is a set of signed attributes, taken from another signature";
+            return Ok(Err(Failure::new(Reason::BadAttributes, detail)));
+        }
         None => digests.of(info.algorithm.digest(), reading)?,
     };
     Ok(if key.verify(info.algorithm, &signed, &info.signature) {

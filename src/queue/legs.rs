@@ -23,38 +23,63 @@ pub struct Change<'a> {
 /// From which states the change may be made; anything else was overtaken by another event.
 pub type From<'a> = &'a [LegState];
 
-/// Changes the state, if it is one of `from`. False if it was not.
+/// Changes the state, if it is one of `from`.
+pub fn set_state(
+    tx: &mut Tx,
+    message: TrackingId,
+    recipient: &Address,
+    from: From<'_>,
+    change: Change<'_>,
+) {
+    update_state(tx, UPDATE_STATE, message, recipient, from, change);
+    conclude(tx, message);
+}
+
+/// As [`set_state`]; false if the state was none of `from`.
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn set_state(
+pub async fn try_state(
     tx: &mut Tx,
     message: TrackingId,
     recipient: &Address,
     from: From<'_>,
     change: Change<'_>,
 ) -> Result<bool, StoreError> {
+    update_state(tx, UPDATE_STATE_ASKED, message, recipient, from, change);
+    let changed: Option<(String,)> = tx.ask().await?;
+    if changed.is_some() {
+        conclude(tx, message);
+    }
+    Ok(changed.is_some())
+}
+
+const UPDATE_STATE: &str = "UPDATE leg SET state = $3, reason = $4, detail = $5, updated_at = $6
+     WHERE message_id = $1 AND recipient_key = $2 AND answer IS NULL AND $7 LIKE '% ' || state || ' %'";
+
+const UPDATE_STATE_ASKED: &str =
+    "UPDATE leg SET state = $3, reason = $4, detail = $5, updated_at = $6
+     WHERE message_id = $1 AND recipient_key = $2 AND answer IS NULL AND $7 LIKE '% ' || state || ' %'
+     RETURNING message_id";
+
+fn update_state(
+    tx: &mut Tx,
+    update: &'static str,
+    message: TrackingId,
+    recipient: &Address,
+    from: From<'_>,
+    change: Change<'_>,
+) {
     let words: Vec<&str> = from.iter().map(|state| state.word()).collect();
     let now = tx.now();
-    let done = sqlx::query(
-        "UPDATE leg SET state = $3, reason = $4, detail = $5, updated_at = $6
-         WHERE message_id = $1 AND recipient_key = $2 AND answer IS NULL AND $7 LIKE '% ' || state || ' %'",
-    )
-    .bind(message.to_string())
-    .bind(recipient.key())
-    .bind(change.state.word())
-    .bind(change.reason.map(Reason::code))
-    .bind(change.detail)
-    .bind(now.0)
-    .bind(format!(" {} ", words.join(" ")))
-    .execute(tx.conn())
-    .await
-    .named("legs::set_state")?;
-    let changed = done.rows_affected() > 0;
-    if changed {
-        conclude(tx, message).await?;
-    }
-    Ok(changed)
+    tx.later("legs::set_state", update)
+        .bind(message.to_string())
+        .bind(recipient.key())
+        .bind(change.state.word())
+        .bind(change.reason.map(Reason::code))
+        .bind(change.detail)
+        .bind(now.0)
+        .bind(format!(" {} ", words.join(" ")));
 }
 
 /// Gives the final answer, if none was given yet (B-017). Nothing is awaited any more. False if there was one.
@@ -80,34 +105,25 @@ pub async fn answer(
     .bind(change.detail)
     .bind(now.0)
     .bind(answer.word())
-    .execute(tx.conn())
+    .execute(tx.conn().await?)
     .await
     .named("legs::answer")?;
     let fresh = done.rows_affected() > 0;
     if fresh {
-        conclude(tx, message).await?;
+        conclude(tx, message);
     }
     Ok(fresh)
 }
 
 /// Waits for the next answer until `due`.
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn await_until(
-    tx: &mut Tx,
-    message: TrackingId,
-    recipient: &Address,
-    due: Timestamp,
-) -> Result<(), StoreError> {
-    sqlx::query("UPDATE leg SET answer_due = $3 WHERE message_id = $1 AND recipient_key = $2 AND answer IS NULL")
-        .bind(message.to_string())
-        .bind(recipient.key())
-        .bind(due.0)
-        .execute(tx.conn())
-        .await
-        .named("legs::await_until")?;
-    Ok(())
+pub fn await_until(tx: &mut Tx, message: TrackingId, recipient: &Address, due: Timestamp) {
+    tx.later(
+        "legs::await_until",
+        "UPDATE leg SET answer_due = $3 WHERE message_id = $1 AND recipient_key = $2 AND answer IS NULL",
+    )
+    .bind(message.to_string())
+    .bind(recipient.key())
+    .bind(due.0);
 }
 
 /// A leg as a transaction finds it.
@@ -133,7 +149,7 @@ pub async fn find(
     )
     .bind(message.to_string())
     .bind(recipient.key())
-    .fetch_optional(tx.conn())
+    .fetch_optional(tx.conn().await?)
     .await
     .named("legs::find")?;
     Ok(row.and_then(|(tenant, state)| {
@@ -143,22 +159,16 @@ pub async fn find(
 }
 
 /// Marks the message final if nothing of it is under way and nothing is awaited (decision 12).
-///
-/// # Errors
-/// [`StoreError`].
-pub async fn conclude(tx: &mut Tx, message: TrackingId) -> Result<(), StoreError> {
+pub fn conclude(tx: &mut Tx, message: TrackingId) {
     let now = tx.now();
-    sqlx::query(
+    tx.later(
+        "legs::conclude",
         "UPDATE message SET final_at = $2 WHERE id = $1 AND final_at IS NULL AND NOT EXISTS
             (SELECT 1 FROM leg WHERE leg.message_id = $1 AND leg.answer IS NULL AND (leg.answer_due IS NOT NULL
                 OR leg.state IN ('accepted', 'undecided', 'delivering', 'queued', 'held')))",
     )
     .bind(message.to_string())
-    .bind(now.0)
-    .execute(tx.conn())
-    .await
-    .named("legs::conclude")?;
-    Ok(())
+    .bind(now.0);
 }
 
 /// The legs that `job` works for are held, because the job is.
@@ -182,7 +192,7 @@ pub async fn hold(tx: &mut Tx, job: &Job, reason: Reason, detail: &str) -> Resul
     .bind(now.0)
     .bind(&job.recipient_key)
     .bind(domain)
-    .execute(tx.conn())
+    .execute(tx.conn().await?)
     .await
     .named("legs::hold")?;
     Ok(())

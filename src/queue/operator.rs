@@ -109,7 +109,7 @@ pub async fn retry_now(tx: &mut Tx, which: &str) -> Result<u64, StoreError> {
     )
     .bind(normal(which))
     .bind(now.0)
-    .execute(tx.conn())
+    .execute(tx.conn().await?)
     .await
     .named("job-retry-now")?;
     tx.wake(Wake::Queue);
@@ -127,7 +127,7 @@ pub async fn hold_job(tx: &mut Tx, which: &str, why: &str) -> Result<u64, StoreE
     )
     .bind(normal(which))
     .bind(why)
-    .execute(tx.conn())
+    .execute(tx.conn().await?)
     .await
     .named("job-hold-by-operator")?;
     Ok(result.rows_affected())
@@ -146,7 +146,7 @@ pub async fn release_job(tx: &mut Tx, which: &str) -> Result<u64, StoreError> {
     )
     .bind(normal(which))
     .bind(now.0)
-    .execute(tx.conn())
+    .execute(tx.conn().await?)
     .await
     .named("job-release")?;
     tx.wake(Wake::Queue);
@@ -165,7 +165,7 @@ pub async fn cancel(tx: &mut Tx, which: &str) -> Result<Cancelled, StoreError> {
     )
     .bind(&which)
     .bind(now.0)
-    .fetch_one(tx.conn())
+    .fetch_one(tx.conn().await?)
     .await
     .named("job-in-flight")?;
     if in_flight > 0 {
@@ -176,7 +176,7 @@ pub async fn cancel(tx: &mut Tx, which: &str) -> Result<Cancelled, StoreError> {
          RETURNING id, kind, message_id, recipient_key, destination, state, due_at, attempt, last_error, expires_at",
     )
     .bind(&which)
-    .fetch_all(tx.conn())
+    .fetch_all(tx.conn().await?)
     .await
     .named("job-cancel")?;
     Ok(Cancelled::Removed(removed.into_iter().map(row).collect()))

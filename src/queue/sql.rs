@@ -18,7 +18,7 @@ use super::{Job, JobKind, Lease};
 /// # Errors
 /// [`StoreError`].
 pub async fn put(tx: &mut Tx, job: &Job, due: Timestamp) -> Result<(), StoreError> {
-    insert(tx, job, due, None).await?;
+    insert(tx, job, due, None);
     tx.wake(Wake::Queue);
     Ok(())
 }
@@ -31,23 +31,16 @@ pub async fn put(tx: &mut Tx, job: &Job, due: Timestamp) -> Result<(), StoreErro
 pub async fn put_leased(tx: &mut Tx, job: Job) -> Result<Lease, StoreError> {
     let token = tx.new_lease_token();
     let until = tx.now().plus(LEASE);
-    insert(tx, &job, until, Some(&token)).await?;
+    insert(tx, &job, until, Some(&token));
     Ok(Lease::new(job, 1, &token, tx.returns()))
 }
 
-async fn insert(
-    tx: &mut Tx,
-    job: &Job,
-    due: Timestamp,
-    token: Option<&str>,
-) -> Result<(), StoreError> {
+fn insert(tx: &mut Tx, job: &Job, due: Timestamp, token: Option<&str>) {
     let leased = token.is_some();
     let node = leased.then(|| tx.node().to_owned());
-    sqlx::query(
-        "INSERT INTO job (id, tenant_id, kind, message_id, recipient_key, destination, due_at, expires_at, \
+    tx.later("job-put", "INSERT INTO job (id, tenant_id, kind, message_id, recipient_key, destination, due_at, expires_at, \
          attempt, lease_node, lease_token, lease_until, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-    )
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)")
     .bind(&job.id)
     .bind(&job.tenant)
     .bind(job.kind.word())
@@ -60,11 +53,7 @@ async fn insert(
     .bind(node)
     .bind(token)
     .bind(leased.then_some(due.0))
-    .bind(job.created_at.0)
-    .execute(tx.conn())
-    .await
-    .named("job-put")?;
-    Ok(())
+    .bind(job.created_at.0);
 }
 
 /// Leases up to `most` due jobs (state ready, due, not leased by a living process), the oldest first,
@@ -123,7 +112,7 @@ async fn lease_rows(tx: &mut Tx, token: &str, most: i64) -> Result<Vec<JobColumn
     .bind(until.0)
     .bind(now.0)
     .bind(most)
-    .fetch_all(tx.conn())
+    .fetch_all(tx.conn().await?)
     .await
     .named("job-lease")
 }
@@ -150,7 +139,7 @@ async fn hold_unreadable(tx: &mut Tx, id: &str) -> Result<(), StoreError> {
          lease_node = NULL, lease_token = NULL, lease_until = NULL WHERE id = $1",
     )
     .bind(id)
-    .execute(tx.conn())
+    .execute(tx.conn().await?)
     .await
     .named("job-unreadable")?;
     Ok(())
@@ -167,7 +156,7 @@ async fn give_back(tx: &mut Tx, returned: Vec<Ticket>) -> Result<(), StoreError>
         .bind(&ticket.job)
         .bind(&ticket.token)
         .bind(due.0)
-        .execute(tx.conn())
+        .execute(tx.conn().await?)
         .await
         .named("job-give-back")?;
     }
@@ -215,13 +204,12 @@ pub async fn next_due(store: &Store) -> Result<Option<Timestamp>, StoreError> {
 /// # Errors
 /// [`StoreError`].
 pub async fn done(tx: &mut Tx, lease: Lease) -> Result<bool, StoreError> {
-    let result = sqlx::query("DELETE FROM job WHERE id = $1 AND lease_token = $2")
+    let delete = "DELETE FROM job WHERE id = $1 AND lease_token = $2 RETURNING id";
+    tx.later("job-done", delete)
         .bind(&lease.job().id)
-        .bind(lease.token())
-        .execute(tx.conn())
-        .await
-        .named("job-done")?;
-    Ok(settled(tx, lease, result.rows_affected()))
+        .bind(lease.token());
+    let done: Option<(String,)> = tx.ask().await?;
+    Ok(settled(tx, lease, u64::from(done.is_some())))
 }
 
 /// Not now: frees the lease, due again at `due`. A job that the operator holds stays held. False as for
@@ -243,7 +231,7 @@ pub async fn retry_at(
     .bind(lease.token())
     .bind(due.0)
     .bind(why)
-    .execute(tx.conn())
+    .execute(tx.conn().await?)
     .await
     .named("job-retry")?;
     tx.wake(Wake::Queue);
@@ -258,7 +246,7 @@ pub async fn retry_afresh(tx: &mut Tx, lease: Lease, due: Timestamp) -> Result<b
     sqlx::query("UPDATE job SET attempt = 0 WHERE id = $1 AND lease_token = $2")
         .bind(&lease.job().id)
         .bind(lease.token())
-        .execute(tx.conn())
+        .execute(tx.conn().await?)
         .await
         .named("job-afresh")?;
     retry_at(tx, lease, due, "").await
@@ -275,7 +263,7 @@ pub async fn withdraw_idle(tx: &mut Tx, message: TrackingId) -> Result<(), Store
                 AND leg.recipient_key LIKE '%@' || job.destination)",
     )
     .bind(message.to_string())
-    .execute(tx.conn())
+    .execute(tx.conn().await?)
     .await
     .named("job-withdraw")?;
     Ok(())
@@ -293,7 +281,7 @@ pub async fn hold(tx: &mut Tx, lease: Lease, why: &str) -> Result<bool, StoreErr
     .bind(&lease.job().id)
     .bind(lease.token())
     .bind(why)
-    .execute(tx.conn())
+    .execute(tx.conn().await?)
     .await
     .named("job-hold")?;
     Ok(settled(tx, lease, result.rows_affected()))

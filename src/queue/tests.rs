@@ -39,7 +39,7 @@ async fn put_jobs(store: &Store, count: usize) -> TrackingId {
                  VALUES ($1, 'default', 'out', 'message', 0, 0)",
             )
             .bind(message.to_string())
-            .execute(tx.conn())
+            .execute(tx.conn().await?)
             .await
             .named("message-put")?;
             for number in 0..count {
@@ -201,7 +201,7 @@ async fn a_row_that_does_not_read_back_is_held_and_stops_no_other() {
         Box::pin(async move {
             sqlx::query("UPDATE job SET kind = 'dance' WHERE id = $1")
                 .bind(format!("{message}.0"))
-                .execute(tx.conn())
+                .execute(tx.conn().await?)
                 .await
                 .named("spoil")?;
             Ok(())
@@ -287,7 +287,7 @@ async fn the_operator_holds_releases_and_hurries_jobs() {
 async fn the_operator_cancels_all_jobs_of_a_message_or_none() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = open(dir.path()).await;
-    let (message, other) = (put_jobs(&store, 2).await, put_jobs(&store, 1).await);
+    let message = put_jobs(&store, 2).await;
     let cancel_it = async || {
         let which = message.to_string();
         write(&store, |tx| {
@@ -296,6 +296,7 @@ async fn the_operator_cancels_all_jobs_of_a_message_or_none() {
         .await
     };
     let busy = lease(&store, 1).await;
+    let other = put_jobs(&store, 1).await;
     assert_eq!(cancel_it().await, Cancelled::InFlight);
     assert_eq!(list(&store).await.expect("listed").len(), 3);
     for lease in busy {

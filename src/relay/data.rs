@@ -7,7 +7,7 @@ use std::io::BufRead;
 use memchr::{memchr, memchr2};
 use tokio::sync::mpsc;
 
-use crate::limits::{BODY_IN_MEMORY_MAX, FRAME, SENT_LINE_MAX};
+use crate::limits::{BODY_IN_MEMORY_MAX, FRAME, PIECE, SENT_LINE_MAX};
 use crate::store::{Body, BodyReader};
 
 /// What happens to a line that SMTP does not carry: a bare CR or LF, more than [`SENT_LINE_MAX`] octets, a
@@ -153,7 +153,7 @@ impl<R: BufRead> Encoding<R> {
         if self.ended {
             return None;
         }
-        let mut out = Vec::with_capacity(FRAME + FRAME / 8);
+        let mut out = Vec::with_capacity(PIECE);
         let filled = self.fill(&mut out);
         self.ended |= filled.is_err();
         Some(filled.map(|()| out))

@@ -6,7 +6,7 @@ use crate::journal::{Answer, Entry, Event, LegState, Reason};
 use crate::notify::sql as notices;
 use crate::queue::legs::{self, Change};
 use crate::queue::{Lease, sql as jobs};
-use crate::store::{Named, StoreError, Tx};
+use crate::store::{StoreError, Tx};
 use crate::world::Timestamp;
 
 /// What is written about one recipient.
@@ -134,7 +134,7 @@ impl Leg<'_> {
                     detail: &detail,
                 };
                 let waiting = [LegState::Queued];
-                if !legs::set_state(tx, self.draft.id, self.recipient, &waiting, change).await? {
+                if !legs::try_state(tx, self.draft.id, self.recipient, &waiting, change).await? {
                     // Answered, held or cancelled meanwhile: nothing is tried again for it.
                     return Ok(None);
                 }
@@ -168,24 +168,23 @@ impl Leg<'_> {
     }
 
     async fn relayed(&self, tx: &mut Tx, detail: &str) -> Result<(), StoreError> {
-        // Even where a report overtook this commit (B-024), a DSN that bears the token is about this leg.
-        let answer: Option<Option<String>> = sqlx::query_scalar(
-            "UPDATE leg SET token = $3 WHERE message_id = $1 AND recipient_key = $2 RETURNING answer",
-        )
-        .bind(self.draft.id.to_string())
-        .bind(self.recipient.key())
-        .bind((!self.token.is_empty()).then_some(self.token))
-        .fetch_optional(tx.conn())
-        .await
-        .named("relay::token")?;
         let change = Change {
             state: LegState::Relayed,
             reason: None,
             detail,
         };
         let waiting = [LegState::Queued, LegState::Held];
-        legs::set_state(tx, self.draft.id, self.recipient, &waiting, change).await?;
-        if answer.flatten().as_deref() == Some(Answer::Failed.word()) {
+        legs::set_state(tx, self.draft.id, self.recipient, &waiting, change);
+        // Even where a report overtook this commit (B-024), a DSN that bears the token is about this leg.
+        tx.later(
+            "relay::token",
+            "UPDATE leg SET token = $3 WHERE message_id = $1 AND recipient_key = $2 RETURNING answer",
+        )
+        .bind(self.draft.id.to_string())
+        .bind(self.recipient.key())
+        .bind((!self.token.is_empty()).then_some(self.token));
+        let row: Option<(Option<String>,)> = tx.ask().await?;
+        if row.and_then(|(answer,)| answer).as_deref() == Some(Answer::Failed.word()) {
             // Decision 11: the sender was told that it failed; that it went out after all is written down only.
             let kind = LegState::Relayed.word().to_owned();
             self.record(tx, Event::Late { kind });
@@ -272,7 +271,7 @@ mod tests {
                 ] {
                     sqlx::query(statement)
                         .bind(id.to_string())
-                        .execute(tx.conn())
+                        .execute(tx.conn().await?)
                         .await?;
                 }
                 let world = tx.world().clone();

@@ -7,7 +7,7 @@ use std::io::Write;
 use crate::cms::{EnvelopedPlan, Identifier, KeyTransRecipient};
 use crate::crypto::{Encryptor, PublicKey, Secret};
 use crate::journal::Reason;
-use crate::limits::{FRAME, RECIPIENT_INFOS_MAX, RSA_BITS_MAX, RSA_BITS_MIN};
+use crate::limits::{PIECE, RECIPIENT_INFOS_MAX, RSA_BITS_MAX, RSA_BITS_MIN};
 use crate::mime::Base64Lines;
 use crate::store::{Bodies, Body};
 use crate::trust::Certificate;
@@ -60,9 +60,9 @@ pub(super) fn encrypt(
     lines.write_all(&plan.head)?;
     let unfit = |_| SealError::unfit(Reason::WeakAlgorithm, "the content does not encrypt");
     let mut encryptor = Encryptor::new(cipher, &cek, &iv, &[]).map_err(unfit)?;
-    let mut encrypted = Vec::with_capacity(FRAME + 64);
+    let mut encrypted = Vec::with_capacity(PIECE + 64);
     signed.write(&mut |clear| {
-        for chunk in clear.chunks(FRAME) {
+        for chunk in clear.chunks(PIECE) {
             encrypted.clear();
             encryptor.update(chunk, &mut encrypted).map_err(unfit)?;
             lines.write_all(&encrypted)?;

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::crypto::hex;
-use crate::limits::{FRAME, MESSAGE_SIZE_MAX};
+use crate::limits::{FRAME, LINE_OCTETS_MAX, MESSAGE_SIZE_MAX};
 use crate::store::{Bodies, Body, BodyError, BodyWriter, KeyEncryptionKey};
 use crate::world::World;
 
@@ -90,6 +90,9 @@ pub(super) fn read(
 ) -> Result<Input, InputError> {
     let mut source = open(path)?;
     let form = form(&mut source).map_err(|error| unreadable(path, &error))?;
+    if form == Form::Mail {
+        pass_mailbox_line(&mut source).map_err(|error| unreadable(path, &error))?;
+    }
     let mut sink = Sink::new(bodies);
     match (content, form) {
         (None, Form::Mail) => sink.all(source, path)?,
@@ -177,6 +180,15 @@ fn form(source: &mut impl BufRead) -> std::io::Result<Form> {
     } else {
         Form::Mail
     })
+}
+
+/// Passes over the line that mailbox files put before each mail (RFC 4155), as saved mail often has it.
+fn pass_mailbox_line(source: &mut impl BufRead) -> std::io::Result<()> {
+    if source.fill_buf()?.starts_with(b"From ") {
+        let limit = u64::try_from(LINE_OCTETS_MAX).unwrap_or(u64::MAX);
+        source.take(limit).read_until(b'\n', &mut Vec::new())?;
+    }
+    Ok(())
 }
 
 /// A body in the making, within the largest message.

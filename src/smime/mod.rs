@@ -44,7 +44,8 @@ pub struct Request {
     pub file: PathBuf,
     /// What a bare detached signature signs.
     pub content: Option<PathBuf>,
-    pub identity: Option<Arc<Identity>>,
+    /// Our keys: one, or several after renewals.
+    pub identities: Vec<Arc<Identity>>,
     pub anchors: Arc<AnchorSet>,
     pub intermediates: Vec<Arc<Certificate>>,
     /// None: not known, and not checked.
@@ -54,6 +55,21 @@ pub struct Request {
     pub at: Timestamp,
     pub rules: Rules,
     pub waivers: Waivers,
+    /// By what the signer's path is judged; [`path_rules`] where nothing else is asked for.
+    pub path_rules: trust::Rules,
+    pub evidence: trust::Evidence,
+    /// Somebody that the signer must belong to as well.
+    pub address: Option<Address>,
+    /// What of the question was passed over: files that cannot be read.
+    pub notes: Vec<String>,
+}
+
+/// By what the roads judge a signer, or what plain S/MIME asks of one.
+pub fn path_rules(rules: Rules) -> trust::Rules {
+    match rules {
+        Rules::Direct(_) => trust::Rules::direct(PathPurpose::Sign),
+        Rules::Plain => trust::Rules::plain_mail(),
+    }
 }
 
 /// The answer in one word.
@@ -63,7 +79,7 @@ pub enum Outcome {
     Accepted,
     Refused,
     /// It cannot be told now.
-    Undecided,
+    Undetermined,
     /// A fault of ours.
     Fault,
 }
@@ -121,6 +137,8 @@ pub struct Verdict {
     pub algorithms: Algorithms,
     pub wrapped: Option<bool>,
     pub waivers: Vec<&'static str>,
+    /// What was passed over: files that cannot be read, status unknown under `soft`.
+    pub notes: Vec<String>,
 }
 
 impl Verdict {
@@ -138,6 +156,7 @@ impl Verdict {
             algorithms: Algorithms::default(),
             wrapped: None,
             waivers: waivers.words(),
+            notes: vec![],
         }
     }
 
@@ -161,7 +180,7 @@ impl Verdict {
     /// Evidence that is missing (a [`Need`](trust::Need)) refuses nobody: it cannot be told now.
     fn refused(self, stage: &'static str, why: (Reason, String)) -> Self {
         let verdict = match why.0 {
-            Reason::RevocationUnknown => Outcome::Undecided,
+            Reason::RevocationUnknown => Outcome::Undetermined,
             _ => Outcome::Refused,
         };
         Self {
@@ -211,6 +230,12 @@ pub type Answer = (Verdict, Option<Body>);
 
 /// Answers. Blocks on disk and CPU.
 pub fn answer(request: &Request, scratch: &Scratch, world: &World) -> Answer {
+    let (mut verdict, content) = told(request, scratch, world);
+    verdict.notes.splice(..0, request.notes.iter().cloned());
+    (verdict, content)
+}
+
+fn told(request: &Request, scratch: &Scratch, world: &World) -> Answer {
     let (task, content) = (request.task, request.content.as_deref());
     match input::read(&request.file, content, task, scratch.bodies(), world) {
         Ok(source) => judged(request, &source, scratch.bodies(), world),
@@ -231,7 +256,7 @@ pub fn answer(request: &Request, scratch: &Scratch, world: &World) -> Answer {
 fn ours(error: &BodyError, waivers: Waivers) -> Verdict {
     Verdict {
         detail: Some(error.to_string()),
-        ..Verdict::of(Outcome::Undecided, "input", waivers)
+        ..Verdict::of(Outcome::Undetermined, "input", waivers)
     }
 }
 
@@ -247,7 +272,7 @@ fn judged(request: &Request, source: &input::Input, bodies: &Bodies, world: &Wor
             verdict.found(&found);
             let outcome = match why.fault {
                 Fault::Never => Outcome::Refused,
-                Fault::Later => Outcome::Undecided,
+                Fault::Later => Outcome::Undetermined,
                 Fault::Ours => Outcome::Fault,
             };
             let verdict = verdict.refused(stage.word(), (why.reason, why.detail));
@@ -271,7 +296,7 @@ fn examined(
 ) -> Result<Examined, (open::Stage, Unopenable)> {
     let given = Given {
         body: &source.body,
-        identity: request.identity.as_ref(),
+        identities: &request.identities,
         mail_from: request.mail_from.as_ref(),
         rcpt_to: &request.rcpt_to,
     };
@@ -297,7 +322,11 @@ fn examined(
             };
             let mut again = Found::default();
             let second = open::examine(&given, &terms, bodies, world, &mut again);
-            second.inspect(|_| *found = again).map_err(|_| (stage, why))
+            second.inspect(|_| *found = again).map_err(|other| {
+                // As octets it came further, or nowhere at all.
+                let further = other.1.reason != Reason::Malformed;
+                if further { other } else { (stage, why) }
+            })
         }
         other => other,
     }
@@ -312,6 +341,7 @@ fn trusted(request: &Request, verdict: Verdict, it: &Examined) -> Verdict {
         };
     }
     let signers: Vec<_> = it.signers.iter().map(|one| &one.certificate).collect();
+    let (signers, others) = belonging(request, signers);
     let verdict = Verdict {
         sender: it.sender.as_ref().map(|one| one.written().to_owned()),
         recipients: it
@@ -320,26 +350,49 @@ fn trusted(request: &Request, verdict: Verdict, it: &Examined) -> Verdict {
             .map(|one| one.written().to_owned())
             .collect(),
         message_id: it.message_id.as_ref().map(|id| id.as_str().to_owned()),
-        signer: signers.first().map(|one| Signed::of(one)),
+        signer: signers
+            .first()
+            .or(others.first())
+            .map(|one| Signed::of(one)),
         ..verdict
     };
+    if signers.is_empty() {
+        let whom = request.address.as_ref().map(Address::written);
+        let detail = format!("no signer belongs to {}", whom.unwrap_or_default());
+        return verdict.refused("trust", (Reason::NotBound, detail));
+    }
     let bound_to = match bound_to(request, it) {
         Ok(bound_to) => bound_to,
         Err(why) => return verdict.refused("bind", why),
     };
-    let rules = match request.rules {
-        Rules::Direct(_) => trust::Rules::direct(PathPurpose::Sign),
-        Rules::Plain => trust::Rules::plain_mail(),
+    let measure = trust::Measure {
+        rules: &request.path_rules,
+        evidence: &request.evidence,
     };
     let (bag, anchors) = (&it.bag, &request.anchors);
-    match trust::examine(&signers, bag, bound_to, anchors, rules, request.at) {
+    match trust::examine(&signers, bag, bound_to, anchors, &measure, request.at) {
         Ok((signer, path)) => Verdict {
             signer: Some(Signed::of(signer)),
             path: path.subjects().to_vec(),
+            notes: path.notes().to_vec(),
             ..verdict
         },
         Err(why) => verdict.refused("trust", (why.reason, why.detail)),
     }
+}
+
+/// The signers that belong to the address that was asked for, by the rules that bind senders; and the others.
+fn belonging<'a>(
+    request: &Request,
+    signers: Vec<&'a Arc<Certificate>>,
+) -> (Vec<&'a Arc<Certificate>>, Vec<&'a Arc<Certificate>>) {
+    let Some(address) = &request.address else {
+        return (signers, vec![]);
+    };
+    signers.into_iter().partition(|one| match request.rules {
+        Rules::Direct(profile) => trust::binds(one, address, profile),
+        Rules::Plain => trust::names_sender(one, address),
+    })
 }
 
 /// Whom the judge asks for: as on the road, the sender once more; for a report without From, MAIL FROM, for

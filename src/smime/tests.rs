@@ -10,7 +10,7 @@ fn asked(scene: &Scene, task: Task, octets: &[u8]) -> Request {
         task,
         file: scene.file("message", octets),
         content: None,
-        identity: Some(Arc::new(Scene::identity("bob"))),
+        identities: vec![Arc::new(Scene::identity("bob"))],
         anchors: Arc::new(AnchorSet::new([Scene::ca()])),
         intermediates: vec![],
         mail_from: None,
@@ -18,6 +18,10 @@ fn asked(scene: &Scene, task: Task, octets: &[u8]) -> Request {
         at: scene.world.now(),
         rules: Rules::Direct(Profile::V1_3),
         waivers: Waivers::NONE,
+        path_rules: path_rules(Rules::Direct(Profile::V1_3)),
+        evidence: trust::Evidence::default(),
+        address: None,
+        notes: vec![],
     }
 }
 
@@ -97,7 +101,7 @@ fn the_envelope_and_the_key_must_fit_a_message_as_on_the_road() {
         (
             "another key",
             Request {
-                identity: Some(Arc::new(Scene::identity("carol"))),
+                identities: vec![Arc::new(Scene::identity("carol"))],
                 ..good.clone()
             },
             refused("decrypt", Reason::NoKey),
@@ -178,7 +182,7 @@ fn nobody_passes_for_another_under_any_rules() {
         assert_eq!(answer.waivers, ["no-binding"]);
     }
     let carol = Request {
-        identity: Some(Arc::new(Scene::identity("carol"))),
+        identities: vec![Arc::new(Scene::identity("carol"))],
         ..asked(&scene, Task::Open, &passed_on)
     };
     let answer = verdict(&scene, &carol);
@@ -306,7 +310,7 @@ fn what_is_only_signed_is_verified_in_every_form() {
     ] {
         let signed = scene.sign(octets, "alice", options);
         let good = Request {
-            identity: None,
+            identities: vec![],
             rules,
             ..asked(&scene, Task::Verify, &signed)
         };
@@ -342,7 +346,7 @@ fn a_detached_signature_is_verified_with_the_content_that_lies_beside_it() {
     ] {
         let signed = scene.sign(&plain, "alice", options);
         let good = Request {
-            identity: None,
+            identities: vec![],
             content: Some(content.clone()),
             rules: Rules::Plain,
             ..asked(&scene, Task::Verify, &signed)
@@ -391,6 +395,98 @@ fn weak_digests_stay_refused_under_plain_rules() {
 }
 
 #[test]
+fn attributes_of_one_signature_are_never_content_of_another() {
+    let scene = Scene::new();
+    let signed = scene.sign(
+        &wrapped(&message()),
+        "alice",
+        &["-binary", "-outform", "DER"],
+    );
+    let read = crate::cms::read_signed(&signed).expect("reads");
+    let attributes = read.signers[0].signed_attrs.clone().expect("attributes");
+    // PKCS #1 v1.5 is deterministic: this is the signature that Alice made over her attributes, with them
+    // as content. She never signed such a message.
+    let plain = |content: &[u8]| {
+        let bare = ["-binary", "-nodetach", "-noattr", "-outform", "DER"];
+        let request = Request {
+            rules: Rules::Plain,
+            ..asked(&scene, Task::Verify, &scene.sign(content, "alice", &bare))
+        };
+        short(&verdict(&scene, &request))
+    };
+    let forged = scene.sign(
+        &attributes,
+        "alice",
+        &["-binary", "-noattr", "-outform", "DER"],
+    );
+    let forged = crate::cms::read_signed(&forged).expect("reads");
+    assert_eq!(forged.signers[0].signature, read.signers[0].signature);
+    assert_eq!(plain(&attributes), refused("verify", Reason::BadAttributes));
+    // Whatever is not attributes is content.
+    assert_eq!(plain(b"1 tablet a day"), ACCEPTED);
+    let longer = [&attributes[..], b"x"].concat();
+    assert_eq!(plain(&longer), ACCEPTED);
+}
+
+#[test]
+fn a_mail_may_come_out_of_a_mailbox_file() {
+    let scene = Scene::new();
+    let mail = [
+        b"From alice Sun Nov 22 01:02:03 2026\n",
+        &sealed(&scene)[..],
+    ]
+    .concat();
+    assert_eq!(
+        short(&verdict(&scene, &asked(&scene, Task::Open, &mail))),
+        ACCEPTED
+    );
+    let twice = [b"From alice Sun Nov 22 01:02:03 2026\n", &mail[..]].concat();
+    let answer = verdict(&scene, &asked(&scene, Task::Open, &twice));
+    assert_eq!(answer.verdict, Outcome::Refused);
+}
+
+#[test]
+fn any_of_several_keys_opens_and_no_other() {
+    let scene = Scene::new();
+    let key = |name| Arc::new(Scene::identity(name));
+    let request = |identities| Request {
+        identities,
+        ..asked(&scene, Task::Open, &sealed(&scene))
+    };
+    let both = request(vec![key("b-domain"), key("bob")]);
+    assert_eq!(short(&verdict(&scene, &both)), ACCEPTED);
+    let others = request(vec![key("b-domain"), key("carol")]);
+    assert_eq!(
+        short(&verdict(&scene, &others)),
+        refused("decrypt", Reason::NoKey)
+    );
+}
+
+#[test]
+fn a_cms_object_within_an_envelope_needs_no_mime_header() {
+    let scene = Scene::new();
+    let sign = |form: &str| {
+        scene.sign(
+            &wrapped(&message()),
+            "alice",
+            &["-binary", form, "-outform", "DER"],
+        )
+    };
+    let opened = |inner: &[u8]| {
+        let octets = scene.encrypt_der(inner, &["bob"], &["-aes256"]);
+        short(&verdict(&scene, &asked(&scene, Task::Open, &octets)))
+    };
+    assert_eq!(opened(&sign("-nodetach")), ACCEPTED);
+    // Without content, with a second envelope, with nothing signed.
+    assert_eq!(
+        opened(&sign("-nosmimecap")),
+        refused("verify", Reason::Malformed)
+    );
+    let again = scene.encrypt_der(&sign("-nodetach"), &["bob"], &["-aes256"]);
+    assert_eq!(opened(&again), refused("verify", Reason::NotSigned));
+}
+
+#[test]
 fn any_octets_get_a_verdict() {
     let scene = Scene::new();
     for octets in [
@@ -420,6 +516,75 @@ fn any_octets_get_a_verdict() {
         short(&verdict(&scene, &missing)),
         refused("input", Reason::Malformed)
     );
+}
+
+#[test]
+fn a_signer_is_judged_by_the_rules_that_trust_check_knows() {
+    use crate::trust::{Evidence, ExtendedUsage, RevocationMode, Switch};
+    let scene = Scene::new();
+    let good = asked(&scene, Task::Open, &sealed(&scene));
+    let judged = |change: &dyn Fn(&mut Request)| {
+        let mut request = good.clone();
+        change(&mut request);
+        verdict(&scene, &request)
+    };
+    let crl = |revoked: &[&str]| Evidence::of([Scene::crl(revoked)]);
+    let unknown = (
+        Outcome::Undetermined,
+        "trust",
+        Some(Reason::RevocationUnknown),
+    );
+    type Change<'a> = (
+        &'a dyn Fn(&mut Request),
+        (Outcome, &'static str, Option<Reason>),
+    );
+    let cases: [Change<'_>; 9] = [
+        (
+            &|it| it.path_rules.revocation = RevocationMode::Hard,
+            unknown,
+        ),
+        (
+            &|it| it.path_rules.revocation = RevocationMode::Soft,
+            ACCEPTED,
+        ),
+        (
+            &|it| {
+                it.path_rules.revocation = RevocationMode::Hard;
+                it.evidence = crl(&["eve"]);
+            },
+            ACCEPTED,
+        ),
+        (
+            &|it| {
+                it.path_rules.revocation = RevocationMode::Soft;
+                it.evidence = crl(&["alice"]);
+            },
+            refused("trust", Reason::Revoked),
+        ),
+        (
+            &|it| it.path_rules.policies.explicit = Switch::On,
+            refused("trust", Reason::CertificatePolicy),
+        ),
+        (
+            &|it| it.path_rules.extended_usage = ExtendedUsage::Only("1.3.6.1.5.5.7.3.1".into()),
+            refused("trust", Reason::WrongUsage),
+        ),
+        (
+            &|it| it.path_rules.extended_usage = ExtendedUsage::Any,
+            ACCEPTED,
+        ),
+        (&|it| it.address = Some(address(ALICE)), ACCEPTED),
+        (
+            &|it| it.address = Some(address(BOB)),
+            refused("trust", Reason::NotBound),
+        ),
+    ];
+    for (at, (change, expected)) in cases.into_iter().enumerate() {
+        let answer = judged(change);
+        assert_eq!(short(&answer), expected, "{at}: {answer:?}");
+    }
+    let soft = judged(&|it| it.path_rules.revocation = RevocationMode::Soft);
+    assert_eq!(soft.notes.len(), 1, "{soft:?}");
 }
 
 #[test]

@@ -16,6 +16,11 @@ pub enum StoreError {
         "the database has schema {found}, this carepost knows up to {known}\n  do: run the newer carepost again, or restore a backup from before the upgrade"
     )]
     Newer { found: i64, known: i64 },
+    /// Whatever it holds was encrypted under another key.
+    #[error(
+        "the key-encryption key is not the one of this database: its id is {given}, the database's is {expected}\n  do: put the right key back, from your safe copy; no message was touched"
+    )]
+    OtherKey { given: String, expected: String },
     /// A directory or file cannot be made or read.
     #[error(
         "{path}: {source}\n  do: check that the directory exists and belongs to carepost's user"
@@ -59,7 +64,7 @@ impl StoreError {
             | Self::Path { .. }
             | Self::Database { .. }
             | Self::Body(_) => Fault::Later,
-            Self::Newer { .. } => Fault::Never,
+            Self::Newer { .. } | Self::OtherKey { .. } => Fault::Never,
             Self::Row { .. } | Self::Panicked { .. } => Fault::Ours,
         }
     }
@@ -118,7 +123,7 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Every statement of a station runs under a name: `query.execute(tx.conn()).await.named("job-put")?`.
+/// Every statement of a station runs under a name: `query.execute(tx.conn().await?).await.named("job-put")?`.
 pub trait Named<T> {
     /// Names the statement in the error.
     ///

@@ -6,6 +6,7 @@ mod at_rest;
 mod body;
 mod error;
 mod handle;
+mod later;
 mod open;
 mod sql;
 mod tx;
@@ -20,6 +21,7 @@ pub use at_rest::{KekError, KeyEncryptionKey};
 pub use body::{Bodies, Body, BodyError, BodyReader, BodyWriter};
 pub use error::{Named, StoreError};
 pub use handle::Store;
+pub use later::Later;
 pub use tx::{Tx, Wake};
 
 /// Where things are kept.

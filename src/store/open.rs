@@ -16,7 +16,7 @@ use tokio::sync::{Notify, broadcast, mpsc};
 
 use crate::limits::{EVENTS_LAG_MAX, READERS, SUBMISSIONS_WAITING_MAX};
 use crate::queue::{self, Returns};
-use crate::world::World;
+use crate::world::{Timestamp, World};
 
 use super::at_rest::hex;
 use super::handle::Shared;
@@ -48,6 +48,7 @@ pub(super) async fn open(
     let options = connect_options(&paths.database);
     let mut conn = connect(&options).await?;
     migrate(&mut conn).await?;
+    check_key(&mut conn, &key, world.now()).await?;
     queue::sql::free_dead_leases(&mut conn, world.now()).await?;
     let bodies = Bodies::new(&paths.blobs, key.clone(), world.clone());
     sweep(&mut conn, &bodies).await?;
@@ -141,6 +142,8 @@ fn connect_options(database: &Path) -> SqliteConnectOptions {
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
         .foreign_keys(true)
+        // What a savepoint would undo is kept in memory; in a file it is most of what is written.
+        .pragma("temp_store", "MEMORY")
         .statement_cache_capacity(STATEMENTS_KEPT)
         .disable_statement_logging()
 }
@@ -166,6 +169,22 @@ async fn migrate(conn: &mut SqliteConnection) -> Result<(), StoreError> {
         }
         other => StoreError::database("migrate", sqlx::Error::Migrate(Box::new(other))),
     })
+}
+
+/// A store belongs to the key that it began with: under another nothing in it can be read, and what was
+/// written under that one could not be read under its own.
+async fn check_key(
+    conn: &mut SqliteConnection,
+    key: &KeyEncryptionKey,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let given = key.id();
+    let expected = sql::claim_key(conn, &given, now.0).await?;
+    if expected == given {
+        Ok(())
+    } else {
+        Err(StoreError::OtherKey { given, expected })
+    }
 }
 
 /// Removes blobs that no row names: their process died between writing the file and the commit.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sqlx::SqliteConnection;
 
-use super::{Named, StoreError};
+use super::{Named, StoreError, Tx};
 
 /// Where the octets of a removed row were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,20 +20,35 @@ pub(super) struct Stored {
     pub(super) sealed: Option<Vec<u8>>,
 }
 
-pub(super) async fn insert_body(
+/// The id of the key-encryption key that this database belongs to; a new one belongs to `given`.
+pub(super) async fn claim_key(
     conn: &mut SqliteConnection,
-    id: &str,
-    size: u64,
-    sealed: Option<Vec<u8>>,
-) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO body (id, size, data) VALUES ($1, $2, $3)")
+    given: &str,
+    now: i64,
+) -> Result<String, StoreError> {
+    sqlx::query(
+        "INSERT INTO setting (scope, key, value, actor, at) VALUES ('store', 'key-encryption-key', $1, 'carepost', $2)
+         ON CONFLICT (scope, key) DO NOTHING",
+    )
+    .bind(given)
+    .bind(now)
+    .execute(&mut *conn)
+    .await
+    .named("key-claim")?;
+    sqlx::query_scalar(
+        "SELECT value FROM setting WHERE scope = 'store' AND key = 'key-encryption-key'",
+    )
+    .fetch_one(conn)
+    .await
+    .named("key-claim")
+}
+
+pub(super) fn insert_body(tx: &mut Tx, id: &str, size: u64, sealed: Option<Vec<u8>>) {
+    let insert = "INSERT INTO body (id, size, data) VALUES ($1, $2, $3)";
+    tx.later("body-keep", insert)
         .bind(id)
         .bind(i64::try_from(size).unwrap_or(i64::MAX))
-        .bind(sealed)
-        .execute(conn)
-        .await
-        .named("body-keep")?;
-    Ok(())
+        .bind(sealed);
 }
 
 pub(super) async fn delete_body(

@@ -61,7 +61,7 @@ async fn insert_setting(tx: &mut Tx, key: &str) -> Result<(), StoreError> {
         "INSERT INTO setting (scope, key, value, actor, at) VALUES ('global', $1, '', '', 0)",
     )
     .bind(key)
-    .execute(tx.conn())
+    .execute(tx.conn().await?)
     .await
     .named("setting-put")?;
     Ok(())
@@ -77,7 +77,11 @@ async fn texts(store: &Store, sql: &'static str) -> Vec<String> {
 }
 
 async fn keys(store: &Store) -> Vec<String> {
-    texts(store, "SELECT key FROM setting ORDER BY rowid").await
+    texts(
+        store,
+        "SELECT key FROM setting WHERE scope = 'global' ORDER BY rowid",
+    )
+    .await
 }
 
 /// Holds the writer until told, so that what is sent meanwhile shares one commit.
@@ -189,7 +193,7 @@ async fn a_full_database_refuses_everyone_in_the_commit_and_goes_on_when_there_i
                 .write("fill", move |tx| {
                     Box::pin(async move {
                         sqlx::query("PRAGMA max_page_count = 100")
-                            .execute(tx.conn())
+                            .execute(tx.conn().await?)
                             .await
                             .named("cap")?;
                         sqlx::query(
@@ -197,7 +201,7 @@ async fn a_full_database_refuses_everyone_in_the_commit_and_goes_on_when_there_i
                         )
                         .bind(octets.to_string())
                         .bind(octets)
-                        .execute(tx.conn())
+                        .execute(tx.conn().await?)
                         .await
                         .named("fill")?;
                         Ok(())
@@ -246,13 +250,13 @@ async fn a_commit_that_fails_is_told_to_everyone_in_it_and_the_writer_goes_on() 
             tx.keep_body(&kept).await?;
             // Checked only at the commit, which therefore fails.
             sqlx::query("PRAGMA defer_foreign_keys = ON")
-                .execute(tx.conn())
+                .execute(tx.conn().await?)
                 .await
                 .named("defer")?;
             sqlx::query(
                 "INSERT INTO account (name, tenant_id, created_at) VALUES ('x', 'nobody', 0)",
             )
-            .execute(tx.conn())
+            .execute(tx.conn().await?)
             .await
             .named("orphan")?;
             Ok(())
@@ -399,7 +403,7 @@ async fn a_database_of_a_newer_carepost_is_refused() {
                 "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
                  VALUES (9000, 'from the future', TRUE, x'00', 0)",
             )
-            .execute(tx.conn())
+            .execute(tx.conn().await?)
             .await
             .named("newer")?;
             Ok(())
@@ -411,6 +415,17 @@ async fn a_database_of_a_newer_carepost_is_refused() {
         try_open(dir.path()).await,
         Err(StoreError::Newer { found: 9000, .. })
     ));
+}
+
+#[tokio::test]
+async fn a_store_opens_under_its_own_key_alone() {
+    let dir = tempfile::tempdir().expect("a directory");
+    open(dir.path()).await.close().await;
+    let other = KeyEncryptionKey::new([2; 32]);
+    let opened = Store::open(&paths(dir.path()), "node", other, World::at(NOW)).await;
+    let error = opened.expect_err("refused");
+    assert!(matches!(error, StoreError::OtherKey { .. }), "{error}");
+    open(dir.path()).await.close().await;
 }
 
 #[tokio::test]
@@ -519,7 +534,7 @@ async fn the_seals_show_the_first_row_that_was_touched() {
         let work = store.write("touch", move |tx| {
             Box::pin(async move {
                 sqlx::query(change)
-                    .execute(tx.conn())
+                    .execute(tx.conn().await?)
                     .await
                     .named("touch")?;
                 Ok(())

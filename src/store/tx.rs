@@ -12,6 +12,7 @@ use crate::queue::Returns;
 use crate::world::Timestamp;
 
 use super::handle::Shared;
+use super::later::{Later, Waiting};
 use super::{Body, BodyError, StoreError, sql};
 
 /// What a commit wakes up.
@@ -36,6 +37,10 @@ pub struct Tx {
     effects: Vec<Effect>,
     syncs: Vec<JoinHandle<Result<(), BodyError>>>,
     octets: usize,
+    /// Statements that nobody waits for yet.
+    waiting: Waiting,
+    /// How often any were run.
+    runs: u64,
 }
 
 /// What happens after the commit.
@@ -52,6 +57,14 @@ pub(super) struct Mark {
     effects: usize,
     syncs: usize,
     octets: usize,
+    runs: u64,
+}
+
+/// Whether the database has heard of a submission that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Touched {
+    Nothing,
+    Something,
 }
 
 impl std::fmt::Debug for Tx {
@@ -72,12 +85,49 @@ impl Tx {
             effects: Vec::new(),
             syncs: Vec::new(),
             octets: 0,
+            waiting: Waiting::default(),
+            runs: 0,
         }
     }
 
-    /// The connection; statements run through [`sqlx::query`] with `$1` binds.
-    pub fn conn(&mut self) -> &mut SqliteConnection {
-        &mut self.conn
+    /// The connection, for statements whose results are asked for; they run through [`sqlx::query`] with `$1` binds.
+    /// What [`Tx::later`] holds runs first.
+    ///
+    /// # Errors
+    /// [`StoreError`] of what was held.
+    pub async fn conn(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        // Whoever takes the connection is going to use it.
+        self.runs += 1;
+        self.catch_up().await?;
+        Ok(&mut self.conn)
+    }
+
+    /// A statement whose result nobody asks for. It runs with the next that somebody waits for, in this
+    /// order; its error is
+    /// that of the submission.
+    pub fn later(&mut self, name: &'static str, sql: &'static str) -> Later<'_> {
+        self.waiting.add(name, sql)
+    }
+
+    /// Runs what [`Tx::later`] holds.
+    pub(super) async fn catch_up(&mut self) -> Result<(), StoreError> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        self.runs += 1;
+        std::mem::take(&mut self.waiting).run(&mut self.conn).await
+    }
+
+    /// Runs what [`Tx::later`] holds, and returns the first row of the last of them; the others return none.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn ask<O>(&mut self) -> Result<Option<O>, StoreError>
+    where
+        O: for<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow> + Send + Unpin,
+    {
+        self.runs += 1;
+        std::mem::take(&mut self.waiting).ask(&mut self.conn).await
     }
 
     /// When this transaction began.
@@ -146,7 +196,7 @@ impl Tx {
         self.octets = self
             .octets
             .saturating_add(sealed.as_ref().map_or(0, Vec::len));
-        sql::insert_body(&mut self.conn, &id, body.len(), sealed).await?;
+        sql::insert_body(self, &id, body.len(), sealed);
         self.effects.push(Effect::Kept(body.clone()));
         Ok(id)
     }
@@ -156,7 +206,7 @@ impl Tx {
     /// # Errors
     /// [`StoreError`].
     pub async fn drop_body(&mut self, id: &str) -> Result<(), StoreError> {
-        if sql::delete_body(&mut self.conn, id).await? == Some(sql::Held::InFile) {
+        if sql::delete_body(self.conn().await?, id).await? == Some(sql::Held::InFile) {
             let path = self.shared.bodies.path(id);
             self.after_commit(move || {
                 // What is not removed now is removed by the sweep at the next start.
@@ -180,6 +230,7 @@ impl Tx {
             effects: 0,
             syncs: 0,
             octets: 0,
+            runs: 0,
         });
         self.now = self.shared.world.now();
     }
@@ -190,15 +241,28 @@ impl Tx {
             effects: self.effects.len(),
             syncs: self.syncs.len(),
             octets: self.octets,
+            runs: self.runs,
         }
     }
 
+    /// What a submission begins with; it runs with its first statement.
+    pub(super) fn enter(&mut self, text: &'static str) {
+        self.waiting.add("writer", text);
+    }
+
     /// Forgets what was noted since `mark`.
-    pub(super) fn rewind(&mut self, mark: Mark) {
+    pub(super) fn rewind(&mut self, mark: Mark) -> Touched {
         self.entries.truncate(mark.entries);
         self.effects.truncate(mark.effects);
         self.syncs.truncate(mark.syncs);
         self.octets = mark.octets;
+        // A submission that succeeded has none left.
+        self.waiting = Waiting::default();
+        if self.runs == mark.runs {
+            Touched::Nothing
+        } else {
+            Touched::Something
+        }
     }
 
     /// Body octets that this group puts into rows.

@@ -20,6 +20,7 @@ use crate::limits::{COMMIT_GROUP_MAX, COMMIT_OCTETS_MAX};
 
 use super::handle::Shared;
 use super::open::connect;
+use super::tx::Touched;
 use super::{Body, Named, StoreError, Tx, Wake, Work, sql};
 
 /// What the writer is told.
@@ -70,7 +71,12 @@ where
     fn run<'t>(self: Box<Self>, tx: &'t mut Tx) -> Pin<Box<dyn Future<Output = Ran> + Send + 't>> {
         let Self { name, work, answer } = *self;
         Box::pin(async move {
-            let result = unwinding(name, work, tx).await;
+            let mut result = unwinding(name, work, tx).await;
+            if result.is_ok()
+                && let Err(error) = tx.catch_up().await
+            {
+                result = Err(error.or_named(name));
+            }
             let fate = match &result {
                 Ok(_) => Fate::Commit,
                 Err(StoreError::Full(_)) => Fate::Full,
@@ -157,9 +163,16 @@ enum State {
     /// another.
     Begun,
     /// A savepoint is open, and something happened since.
-    Used,
+    Used(Name),
     /// A savepoint is open, and nothing happened since.
-    Fresh,
+    Fresh(Name),
+}
+
+/// Savepoints take turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Name {
+    One,
+    Two,
 }
 
 impl Writer {
@@ -320,46 +333,56 @@ impl Group {
     /// # Errors
     /// The transaction is lost.
     async fn run(&mut self, tx: &mut Tx, work: Box<dyn Submission>) -> Result<(), StoreError> {
-        if let Err(error) = self.enter(tx).await {
-            work.refuse(error.repeat());
-            return Err(error);
-        }
+        let before = self.enter(tx);
         let mark = tx.mark();
         let ran = work.run(tx).await;
         self.replies.push(ran.reply);
         if ran.fate == Fate::Commit {
             return Ok(());
         }
-        tx.rewind(mark);
+        if tx.rewind(mark) == Touched::Nothing {
+            self.state = before;
+            return Ok(());
+        }
         self.undo(tx).await.map_err(|error| match ran.fate {
             Fate::Full => StoreError::Full("the commit was rolled back".into()),
             Fate::Commit | Fate::RollBack => error,
         })
     }
 
-    async fn enter(&mut self, tx: &mut Tx) -> Result<(), StoreError> {
-        let (text, state) = match self.state {
+    /// Opens what the next submission can be rolled back to, together with its first statement. Returns the
+    /// state before.
+    fn enter(&mut self, tx: &mut Tx) -> State {
+        let before = self.state;
+        let (text, state) = match before {
             State::Idle => {
                 tx.begin();
                 ("BEGIN IMMEDIATE", State::Begun)
             }
-            State::Begun => ("SAVEPOINT one", State::Used),
-            State::Used => ("RELEASE one; SAVEPOINT one", State::Used),
-            State::Fresh => {
-                self.state = State::Used;
-                return Ok(());
+            State::Begun => ("SAVEPOINT one", State::Used(Name::One)),
+            // Two names, so that a failure in the middle of this never rolls the submission before back.
+            State::Used(Name::One) => ("RELEASE one; SAVEPOINT two", State::Used(Name::Two)),
+            State::Used(Name::Two) => ("RELEASE two; SAVEPOINT one", State::Used(Name::One)),
+            State::Fresh(name) => {
+                self.state = State::Used(name);
+                return before;
             }
         };
-        tell(&mut tx.conn, text).await?;
+        tx.enter(text);
         self.state = state;
-        Ok(())
+        before
     }
 
     /// SQLite itself may have rolled back everything (a full disk does that); then there is nothing to roll
     /// back to, and the error of this statement is the end of the group.
     async fn undo(&mut self, tx: &mut Tx) -> Result<(), StoreError> {
         let (text, state) = match self.state {
-            State::Used | State::Fresh => ("ROLLBACK TO one", State::Fresh),
+            State::Used(name @ Name::One) | State::Fresh(name @ Name::One) => {
+                ("ROLLBACK TO one", State::Fresh(name))
+            }
+            State::Used(name @ Name::Two) | State::Fresh(name @ Name::Two) => {
+                ("ROLLBACK TO two", State::Fresh(name))
+            }
             State::Begun | State::Idle => ("ROLLBACK", State::Idle),
         };
         tell(&mut tx.conn, text).await?;

@@ -7,6 +7,7 @@ use crate::envelope::Address;
 
 use super::Certificate;
 use super::name::Name;
+use super::remembered::Remembered;
 use super::rules::{RevocationMode, RevocationRules};
 
 /// SHA-256 of an anchor's DER.
@@ -50,13 +51,22 @@ impl Profile {
     }
 }
 
+/// The anchors of one name.
+#[derive(Debug, Default)]
+struct Named {
+    anchors: Vec<Arc<Certificate>>,
+    /// subjectKeyIdentifier -> places in `anchors`.
+    by_key_id: HashMap<Vec<u8>, Vec<usize>>,
+}
+
 /// One set of anchors, indexed by subject name; as cheap with 10,000 as with one.
 #[derive(Debug, Default)]
 pub struct AnchorSet {
-    by_subject: HashMap<Name, Vec<Arc<Certificate>>>,
+    by_subject: HashMap<Name, Named>,
     ids: HashMap<[u8; 32], Arc<Certificate>>,
     /// What is asked about revocation below an anchor, where it differs from the domain's rule.
     modes: HashMap<[u8; 32], RevocationMode>,
+    pub(super) remembered: Remembered,
 }
 
 impl AnchorSet {
@@ -69,10 +79,8 @@ impl AnchorSet {
                 .insert(certificate.fingerprint(), Arc::clone(&certificate))
                 .is_none()
             {
-                set.by_subject
-                    .entry(certificate.subject_name.clone())
-                    .or_default()
-                    .push(certificate);
+                let name = certificate.subject_name.clone();
+                set.by_subject.entry(name).or_default().push(certificate);
             }
         }
         set
@@ -99,16 +107,43 @@ impl AnchorSet {
 
     /// Anchors that bear the name of the certificate's issuer; those whose key identifier fits first. Only
     /// candidates.
-    pub(super) fn issuers_of(&self, certificate: &Certificate) -> Vec<&Arc<Certificate>> {
+    pub(super) fn issuers_of<'a>(
+        &'a self,
+        certificate: &'a Certificate,
+    ) -> impl Iterator<Item = &'a Arc<Certificate>> {
         let named = self.by_subject.get(&certificate.issuer_name);
-        let mut named: Vec<_> = named.into_iter().flatten().collect();
-        named.sort_by_key(|anchor| !certificate.points_to(anchor));
         named
+            .into_iter()
+            .flat_map(|named| named.for_child(certificate))
     }
 
     /// Full identity, never a name or key identifier alone.
     pub fn contains(&self, certificate: &Certificate) -> bool {
         self.ids.contains_key(&certificate.fingerprint())
+    }
+}
+
+impl Named {
+    fn push(&mut self, anchor: Arc<Certificate>) {
+        if let Some(id) = anchor.subject_key_id() {
+            let places = self.by_key_id.entry(id.to_vec()).or_default();
+            places.push(self.anchors.len());
+        }
+        self.anchors.push(anchor);
+    }
+
+    /// Those that the child's key identifier points to, then the rest. Nothing is sorted: there may be
+    /// thousands of one name.
+    fn for_child<'a>(
+        &'a self,
+        child: &'a Certificate,
+    ) -> impl Iterator<Item = &'a Arc<Certificate>> {
+        let id = child.extensions.authority_key_id.as_deref();
+        let places = id.and_then(|id| self.by_key_id.get(id));
+        let first = places.into_iter().flatten();
+        let first = first.filter_map(|place| self.anchors.get(*place));
+        let rest = self.anchors.iter();
+        first.chain(rest.filter(|anchor| !child.points_to(anchor)))
     }
 }
 

@@ -5,12 +5,11 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use der::asn1::ObjectIdentifier;
 use x509_parser::certificate::X509CertificateParser;
 use x509_parser::nom::Parser;
 use x509_parser::prelude::X509Certificate;
 
-use crate::crypto::{CryptoError, Digest, PublicKey, SignatureAlgorithm, sha256};
+use crate::crypto::{CryptoError, Digest, DigestAlgorithm, PublicKey, SignatureAlgorithm, sha256};
 use crate::limits::CERTIFICATE_OCTETS_MAX;
 use crate::world::Timestamp;
 
@@ -18,6 +17,7 @@ use super::algorithm::{read_key, read_signature_algorithm};
 use super::constraints::{Constraints, Names};
 use super::extensions::Extensions;
 use super::name::{Name, ReadName};
+use super::oid::Oid;
 use super::tlv::{self, Element, tag};
 
 /// keyUsage bits that matter (RFC 5280 §4.2.1.3).
@@ -75,7 +75,24 @@ pub struct Certificate {
     /// odd versions...
     pub(super) defects: Vec<String>,
     /// What RFC 5280 forbids on top of that (`Standard::Rfc5280`).
-    pub(super) lapses: Vec<String>,
+    pub(super) lapses: Vec<Lapse>,
+    /// What one check with its key costs, in hundredths of one with P-256.
+    pub(super) check_cost: u32,
+}
+
+/// Something that RFC 5280 §4 forbids though a path could do with it, and where that counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Lapse {
+    pub what: String,
+    /// None: wherever the certificate stands.
+    pub seat: Option<Seat>,
+}
+
+/// Where a certificate stands in a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seat {
+    Anchor,
+    BelowAnchor,
 }
 
 impl Certificate {
@@ -181,14 +198,29 @@ impl Certificate {
         matches!(self.extensions.basic_constraints, Some((true, _)))
     }
 
-    /// Whether this certificate is the one that `rid` names.
+    /// Whether this certificate is the one that `rid` names. Names are compared as names (RFC 5280 §7.1):
+    /// some peers write the issuer anew, with other string types. A wrong guess proves nothing: the key must
+    /// still fit.
     pub fn is_named_by(&self, rid: &crate::cms::Identifier) -> bool {
         match rid {
             crate::cms::Identifier::IssuerAndSerial { issuer, serial } => {
-                *issuer == self.issuer && *serial == self.serial
+                same_number(serial, &self.serial)
+                    && (*issuer == self.issuer
+                        || Name::parse(issuer).is_some_and(|read| read.name == self.issuer_name))
             }
-            crate::cms::Identifier::KeyId(id) => self.subject_key_id() == Some(id),
+            crate::cms::Identifier::KeyId(id) => match self.subject_key_id() {
+                Some(own) => own == id,
+                None => self.hashed_key_id().is_some_and(|own| own == *id),
+            },
         }
+    }
+
+    /// The key identifier that peers compute for a certificate that has none (RFC 5280 §4.2.1.2, method 1).
+    fn hashed_key_id(&self) -> Option<Vec<u8>> {
+        let (_, read) = x509_parser::parse_x509_certificate(&self.der).ok()?;
+        let mut digest = Digest::new(DigestAlgorithm::Sha1);
+        digest.update(&read.public_key().subject_public_key.data);
+        Some(digest.finish())
     }
 
     /// Whether issuer and subject are the same name (RFC 5280 §3.2: self-issued).
@@ -228,7 +260,7 @@ impl Certificate {
         self.extensions.name_constraints.as_ref()
     }
 
-    pub(super) fn policies(&self) -> Option<&[ObjectIdentifier]> {
+    pub(super) fn policies(&self) -> Option<&[Oid]> {
         self.extensions.policies.as_deref()
     }
 
@@ -319,6 +351,17 @@ fn fields(der: &[u8]) -> Option<Fields<'_>> {
     })
 }
 
+/// Whether two INTEGERs are the same; leading zeros do not count.
+fn same_number(one: &[u8], other: &[u8]) -> bool {
+    fn trimmed(mut octets: &[u8]) -> &[u8] {
+        while let [0, rest @ ..] = octets {
+            octets = rest;
+        }
+        octets
+    }
+    trimmed(one) == trimmed(other)
+}
+
 fn read(der: &[u8], parsed: &X509Certificate<'_>) -> Result<Certificate, CertificateError> {
     let fields = fields(der).ok_or_else(|| broken("its fields are not in order"))?;
     let issuer = Name::parse(fields.issuer.whole).ok_or_else(|| broken("no issuer name"))?;
@@ -360,6 +403,7 @@ fn read(der: &[u8], parsed: &X509Certificate<'_>) -> Result<Certificate, Certifi
         extensions,
         defects,
         lapses,
+        check_cost: key.cost,
         der: der.to_vec(),
     })
 }
@@ -370,45 +414,82 @@ fn lapses(
     issuer: &ReadName,
     subject: &ReadName,
     extensions: &mut Extensions,
-) -> Vec<String> {
-    let mut lapses = std::mem::take(&mut extensions.lapses);
-    let mut note = |wrong: bool, what: &str| {
+) -> Vec<Lapse> {
+    let found = std::mem::take(&mut extensions.lapses).into_iter();
+    let mut lapses: Vec<Lapse> = found.map(|what| Lapse { what, seat: None }).collect();
+    lapses.extend(usage_lapses(extensions));
+    let mut note = |wrong: bool, seat: Option<Seat>, what: &str| {
         if wrong {
-            lapses.push(what.to_owned());
+            let what = what.to_owned();
+            lapses.push(Lapse { what, seat });
         }
     };
     let is_ca = matches!(extensions.basic_constraints, Some((true, _)));
     // X.690 §8.3.2: two writings of one number would be two names in a CRL.
     note(
         tlv::integer(fields.serial).is_none(),
+        None,
         "its serial number is not written shortest",
+    );
+    // RFC 5280 §4.1.2.2. Negative ones are tolerated, as that section advises: a leading zero was left out.
+    note(
+        fields.serial.value == [0],
+        Some(Seat::BelowAnchor),
+        "its serial number is zero",
+    );
+    note(
+        fields.serial.value.len() > 20,
+        None,
+        "its serial number is longer than 20 octets",
     );
     note(
         issuer.odd || subject.odd,
+        None,
         "a name has characters that its string type does not have",
     );
     // RFC 5280 §4.1.2.6.
     note(
-        subject.name.is_empty() && extensions.alt_names_critical != Some(true),
-        "an empty subject without a critical subjectAltName",
+        subject.name.is_empty() && (is_ca || extensions.alt_names_critical != Some(true)),
+        None,
+        "an empty subject without a critical subjectAltName, or of a CA",
     );
-    // RFC 5280 §4.2.1.10, §4.2.1.3, §4.2.1.9.
+    // RFC 5280 §4.2.1.9. Of a CA below, its issuer is answerable for it.
+    note(
+        is_ca && !extensions.basic_constraints_critical,
+        Some(Seat::Anchor),
+        "basicConstraints of an anchor is not critical",
+    );
+    lapses.truncate(8);
+    lapses
+}
+
+/// RFC 5280 §4.2.1.3, §4.2.1.9, §4.2.1.10: what only a CA may have.
+fn usage_lapses(extensions: &Extensions) -> Vec<Lapse> {
+    let mut lapses = Vec::new();
+    let mut note = |wrong: bool, what: &str| {
+        if wrong {
+            let what = what.to_owned();
+            lapses.push(Lapse { what, seat: None });
+        }
+    };
+    let is_ca = matches!(extensions.basic_constraints, Some((true, _)));
+    let signs = extensions.key_usage.map(|usage| usage.key_cert_sign);
     note(
         extensions.name_constraints.is_some() && !is_ca,
         "nameConstraints in a certificate that is no CA",
     );
     note(
-        extensions
-            .key_usage
-            .is_some_and(|usage| usage.key_cert_sign)
-            && !is_ca,
+        signs == Some(true) && !is_ca,
         "keyCertSign in a certificate that is no CA",
     );
+    let length = match extensions.basic_constraints {
+        Some((_, length)) => length,
+        None => None,
+    };
     note(
-        matches!(extensions.basic_constraints, Some((false, Some(_)))),
-        "pathLenConstraint in a certificate that is no CA",
+        length.is_some() && (!is_ca || signs == Some(false)),
+        "pathLenConstraint in a certificate that is no CA, or lacks keyCertSign",
     );
-    lapses.truncate(8);
     lapses
 }
 

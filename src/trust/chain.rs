@@ -4,9 +4,10 @@
 //! values.
 
 use crate::journal::Reason;
-use crate::limits::{NAME_COMPARISONS_MAX, POLICY_NODES_MAX};
+use crate::limits::NAME_COMPARISONS_MAX;
 use crate::world::Timestamp;
 
+use super::certificate::{Lapse, Seat};
 use super::path::Work;
 use super::policy::{Policies, PolicyFault};
 use super::rules::{EMAIL_PROTECTION, ExtendedUsage, PathPurpose, Rules, Standard, Switch};
@@ -54,13 +55,13 @@ pub fn check_usable_for_opening(leaf: &Certificate, at: Timestamp) -> Result<(),
     check_leaf(leaf, &Rules::direct(PathPurpose::Encrypt), at)
 }
 
-/// Whether the certificate may serve as leaf for this purpose now.
+/// Whether the certificate may serve as leaf for this purpose now; at an anchor's place, too.
 pub(super) fn check_leaf(
     leaf: &Certificate,
     rules: &Rules,
     now: Timestamp,
 ) -> Result<(), Distrust> {
-    check_form(leaf, rules)?;
+    check_form(leaf, Seat::BelowAnchor, rules)?;
     if leaf.is_ca() && rules.ca_as_leaf == Switch::Off {
         let what = "basicConstraints says cA (A-018)";
         return Err(distrust(Reason::LeafIsCa, leaf, what));
@@ -75,10 +76,11 @@ pub(super) fn check_leaf(
 /// (A-022), and so is one that is no CA.
 pub(super) fn check_issuer(
     issuer: &Certificate,
+    seat: Seat,
     rules: &Rules,
     now: Timestamp,
 ) -> Result<(), Distrust> {
-    check_form(issuer, rules)?;
+    check_form(issuer, seat, rules)?;
     // RFC 5280 §6.1.4 (k), (n); G-032, G-035.
     if !issuer.is_ca() {
         let what =
@@ -98,16 +100,20 @@ pub(super) fn check_issuer(
     check_extended_usage(issuer, rules)
 }
 
-fn check_form(certificate: &Certificate, rules: &Rules) -> Result<(), Distrust> {
+fn check_form(certificate: &Certificate, seat: Seat, rules: &Rules) -> Result<(), Distrust> {
     let bad = |what: &str| Err(distrust(Reason::BadExtension, certificate, what));
-    match (
-        certificate.defects(),
-        certificate.lapses.as_slice(),
-        rules.standard,
-    ) {
-        ([], [], _) | ([], _, Standard::Direct) => Ok(()),
-        ([], lapses, Standard::Rfc5280) => bad(&format!("{} (RFC 5280 §4)", lapses.join("; "))),
-        (defects, ..) => bad(&defects.join("; ")),
+    match (certificate.defects(), rules.standard) {
+        ([], Standard::Direct) => Ok(()),
+        ([], Standard::Rfc5280) => {
+            let counts = |lapse: &&Lapse| lapse.seat.is_none_or(|only| only == seat);
+            let found = certificate.lapses.iter().filter(counts);
+            let found: Vec<&str> = found.map(|lapse| lapse.what.as_str()).collect();
+            match found.as_slice() {
+                [] => Ok(()),
+                found => bad(&format!("{} (RFC 5280 §4)", found.join("; "))),
+            }
+        }
+        (defects, _) => bad(&defects.join("; ")),
     }
 }
 
@@ -154,7 +160,7 @@ pub(super) fn check_responder(
     rules: &Rules,
     now: Timestamp,
 ) -> Result<(), Distrust> {
-    check_form(responder, rules)?;
+    check_form(responder, Seat::BelowAnchor, rules)?;
     check_validity(responder, now)?;
     check_key(responder, rules)?;
     check_signature_kind(responder)?;
@@ -254,22 +260,79 @@ pub(super) fn check_chain(
     let [anchor, issuers @ .., leaf] = chain else {
         return Err(over("certificates in a path", 0));
     };
+    check_throughout(chain, rules)?;
+    let below = issuers.len().saturating_add(1);
     let mut state = State {
         length_left: path_length(anchor),
         constrained_by: vec![anchor],
-        policies: Policies::begin(issuers.len().saturating_add(1), anchor, &rules.policies),
+        policies: Policies::begin(below, anchor, &rules.policies, work.policies_left()),
     };
+    let outcome = check_each(issuers, leaf, &mut state, work);
+    work.note_policies(state.policies.made());
+    outcome?;
+    policy(leaf, state.policies.finish(leaf))
+}
+
+fn check_each<'c>(
+    issuers: &[&'c Certificate],
+    leaf: &Certificate,
+    state: &mut State<'c, '_>,
+    work: &mut Work,
+) -> Result<(), Distrust> {
     for issuer in issuers {
         if !issuer.is_self_issued() {
-            check_names(issuer, &state, work)?;
+            check_names(issuer, state, work)?;
         }
         policy(issuer, state.policies.check(issuer, false))?;
-        descend(issuer, &mut state)?;
+        descend(issuer, state)?;
     }
-    check_names(leaf, &state, work)?;
-    policy(leaf, state.policies.check(leaf, true))?;
-    work.note_policies(state.policies.made());
-    policy(leaf, state.policies.finish(leaf))
+    check_names(leaf, state, work)?;
+    policy(leaf, state.policies.check(leaf, true))
+}
+
+/// What RFC 5280 §4.2.1 asks of every CA, and a PKI may leave out as a whole, but not in single certificates.
+fn check_throughout(chain: &[&Certificate], rules: &Rules) -> Result<(), Distrust> {
+    if rules.throughout == Switch::Off {
+        return Ok(());
+    }
+    check_key_ids(chain)?;
+    let [anchor, between @ .., _] = chain else {
+        return Ok(());
+    };
+    let bare = between.iter().find(|one| one.key_usage().is_none());
+    match (anchor.key_usage(), bare) {
+        (Some(_), Some(bare)) => {
+            let what = "a CA without keyUsage below an anchor that has it (RFC 5280 §4.2.1.3)";
+            Err(distrust(Reason::BadExtension, bare, what))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// RFC 5280 §4.2.1.1, §4.2.1.2: every certificate but a self-issued one points at its issuer's key, and every
+/// CA names its own. A PKI without any key identifier is let pass; one that leaves out single ones is not.
+fn check_key_ids(chain: &[&Certificate]) -> Result<(), Distrust> {
+    let points = |one: &Certificate| one.extensions.authority_key_id.is_some();
+    if !chain.iter().any(|one| points(one)) {
+        return Ok(());
+    }
+    let issuers = chain.split_last().map_or(&[][..], |(_, issuers)| issuers);
+    let bad = |one: &Certificate, what: &str| Err(distrust(Reason::BadExtension, one, what));
+    for one in chain {
+        if !points(one) && !one.is_self_issued() {
+            let what = "it has no authorityKeyIdentifier, though others of its path have one \
+                        (RFC 5280 §4.2.1.1)";
+            return bad(one, what);
+        }
+    }
+    for one in issuers {
+        if one.subject_key_id().is_none() {
+            let what = "a CA without subjectKeyIdentifier, though its path uses key identifiers \
+                        (RFC 5280 §4.2.1.2)";
+            return bad(one, what);
+        }
+    }
+    Ok(())
 }
 
 fn path_length(issuer: &Certificate) -> u32 {
@@ -323,6 +386,6 @@ fn policy(certificate: &Certificate, outcome: Result<(), PolicyFault>) -> Result
     outcome.map_err(|fault| match fault {
         PolicyFault::Broken(what) => distrust(Reason::CertificatePolicy, certificate, &what),
         PolicyFault::Form(what) => distrust(Reason::BadExtension, certificate, &what),
-        PolicyFault::OverLimit => over("certificate policies", POLICY_NODES_MAX),
+        PolicyFault::OverLimit(what, limit) => over(what, limit),
     })
 }

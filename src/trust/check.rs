@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::cms;
 use crate::envelope::Address;
 use crate::journal::Reason;
-use crate::limits::AIA_CERTIFICATES_MAX;
+use crate::limits::{AIA_CERTIFICATES_MAX, BAG_CERTIFICATES_MAX};
 use crate::world::Timestamp;
 
 use super::chain::distrust;
@@ -133,8 +133,10 @@ fn judge(
     work: &mut Work,
 ) -> Result<Vec<Step>, (Distrust, Vec<Step>)> {
     let (leaf, mut bag) = read_leaf(&case.leaf, notes).map_err(|why| (why, Vec::new()))?;
-    bag.extend(read_certificates(&case.intermediates, notes));
-    let anchors = AnchorSet::new(read_certificates(&case.anchors, notes));
+    // One more than is looked at: the search says so then.
+    let room = (BAG_CERTIFICATES_MAX + 1).saturating_sub(bag.len());
+    bag.extend(read_certificates(&case.intermediates, room, notes));
+    let anchors = AnchorSet::new(read_certificates(&case.anchors, usize::MAX, notes));
     let mut evidence = case.evidence.clone();
     let crls = read_crls(&case.crls, notes);
     crls.into_iter().for_each(|crl| evidence.add_crl(crl));
@@ -191,20 +193,26 @@ fn read_leaf(
     Ok((leaf, rest.collect()))
 }
 
-/// What cannot be read counts for nothing, and is told.
-fn read_certificates(files: &[File], notes: &mut Vec<String>) -> Vec<Arc<Certificate>> {
-    read_all(files, Kind::Certificate, parse, notes)
+/// The certificates of these files, `room` of them. What cannot be read counts for nothing, and is told.
+pub fn read_certificates(
+    files: &[File],
+    room: usize,
+    notes: &mut Vec<String>,
+) -> Vec<Arc<Certificate>> {
+    read_all(files, Kind::Certificate, parse, room, notes)
 }
 
-fn read_crls(files: &[File], notes: &mut Vec<String>) -> Vec<Arc<Crl>> {
+/// The CRLs of these files, in the same way.
+pub fn read_crls(files: &[File], notes: &mut Vec<String>) -> Vec<Arc<Crl>> {
     let parse = |der: &[u8]| Crl::parse(der).map_err(|error| error.to_string());
-    read_all(files, Kind::Crl, parse, notes)
+    read_all(files, Kind::Crl, parse, usize::MAX, notes)
 }
 
 fn read_all<T>(
     files: &[File],
     kind: Kind,
     parse: impl Fn(&[u8]) -> Result<T, String>,
+    room: usize,
     notes: &mut Vec<String>,
 ) -> Vec<T> {
     let mut read = Vec::new();
@@ -217,6 +225,9 @@ fn read_all<T>(
             notes.push(format!("{}: there is no {} in it", file.name, kind.word()));
         }
         for block in found {
+            if read.len() >= room {
+                return read;
+            }
             let one = block.and_then(|der| parse(&der));
             read.extend(noted(one, &file.name, notes));
         }

@@ -9,6 +9,7 @@ use super::name::Name;
 /// otherName of a mailbox with non-ASCII local part (RFC 9598 §3).
 const SMTP_UTF8_MAILBOX: &str = "otherName 1.3.6.1.5.5.7.8.9";
 
+const OTHER_NAME: &str = "otherName ";
 const URI: &str = "uniformResourceIdentifier";
 const IP: &str = "iPAddress";
 
@@ -43,14 +44,36 @@ pub(super) struct Names<'a> {
     pub alt: &'a AltNames,
 }
 
-/// One name, by form.
+/// One name, by form, taken apart once however many subtrees it is compared with.
 enum Value<'a> {
-    Mail(&'a str),
+    /// None: no mailbox that constraints can be applied to.
+    Mail(&'a str, Option<Mailbox<'a>>),
     Dns(&'a str),
     Directory(&'a Name),
-    Uri(&'a str),
+    /// With its host; None: it has none that constraints can be applied to.
+    Uri(&'a str, Option<&'a str>),
     Ip(&'a [u8]),
     Other(&'a str),
+}
+
+/// `local@host`.
+#[derive(Clone, Copy)]
+struct Mailbox<'a> {
+    local: &'a str,
+    host: &'a str,
+}
+
+impl<'a> Mailbox<'a> {
+    /// An emailAddress of the subject was not checked when it was read.
+    fn of(text: &'a str) -> Option<Self> {
+        let (local, host) = text.rsplit_once('@')?;
+        super::extensions::is_mailbox(text).then_some(Self { local, host })
+    }
+
+    /// RFC 5321 §4.1.2: quoted, one local part has many writings.
+    fn is_quoted(self) -> bool {
+        self.local.starts_with('"')
+    }
 }
 
 impl Names<'_> {
@@ -60,7 +83,7 @@ impl Names<'_> {
             .mail
             .iter()
             .chain(self.subject_mail)
-            .map(|mail| Value::Mail(mail));
+            .map(|mail| Value::Mail(mail, Mailbox::of(mail)));
         let dns = self.alt.dns.iter().map(|dns| Value::Dns(dns));
         let subject = Some(self.subject).filter(|subject| !subject.is_empty());
         let directory = subject
@@ -68,10 +91,26 @@ impl Names<'_> {
             .chain(&self.alt.directory)
             .map(Value::Directory);
         let other = self.alt.other.iter().map(|form| Value::Other(form));
-        let uri = self.alt.uri.iter().map(|uri| Value::Uri(uri));
+        let uri = self
+            .alt
+            .uri
+            .iter()
+            .map(|uri| Value::Uri(uri, uri_host(uri)));
         let ip = self.alt.ip.iter().map(|ip| Value::Ip(ip));
         let named = mail.chain(dns).chain(directory);
         named.chain(uri).chain(ip).chain(other)
+    }
+
+    fn count(&self) -> usize {
+        let alt = self.alt;
+        let mail = alt.mail.len().saturating_add(self.subject_mail.len());
+        let texts = alt.dns.len().saturating_add(alt.uri.len());
+        let rest = alt.ip.len().saturating_add(alt.other.len());
+        // The subject is one.
+        let directory = alt.directory.len().saturating_add(1);
+        mail.saturating_add(texts)
+            .saturating_add(rest)
+            .saturating_add(directory)
     }
 }
 
@@ -79,7 +118,7 @@ impl Constraints {
     /// How many comparisons [`Constraints::allow`] may make.
     pub fn cost(&self, names: &Names<'_>) -> usize {
         let bases = self.permitted.len().saturating_add(self.excluded.len());
-        names.values().count().saturating_mul(bases)
+        names.count().saturating_mul(bases)
     }
 
     /// Whether all names lie inside the permitted subtrees of their form and outside all excluded ones.
@@ -92,25 +131,20 @@ impl Constraints {
 
     fn allow_one(&self, value: &Value<'_>) -> Result<(), String> {
         let same_form = |base: &&Base| is_same_form(base, value);
-        let mut bases = self
-            .permitted
-            .iter()
-            .chain(&self.excluded)
-            .filter(same_form);
-        if let Some(problem) = bases.find_map(|base| incomparable(value, base)) {
-            return Err(problem);
+        let (mut limited, mut inside) = (false, false);
+        for base in self.permitted.iter().filter(same_form) {
+            incomparable(value, base).map_or(Ok(()), Err)?;
+            limited = true;
+            inside = inside || is_within(value, base);
         }
-        let permitted: Vec<&Base> = self.permitted.iter().filter(same_form).collect();
-        if !permitted.is_empty() && !permitted.iter().any(|base| is_within(value, base)) {
+        if limited && !inside {
             return Err(format!("{} lies outside the permitted names", words(value)));
         }
-        if self
-            .excluded
-            .iter()
-            .filter(same_form)
-            .any(|base| may_meet(value, base))
-        {
-            return Err(format!("{} lies in an excluded subtree", words(value)));
+        for base in self.excluded.iter().filter(same_form) {
+            incomparable(value, base).map_or(Ok(()), Err)?;
+            if may_meet(value, base) {
+                return Err(format!("{} lies in an excluded subtree", words(value)));
+            }
         }
         Ok(())
     }
@@ -118,15 +152,18 @@ impl Constraints {
 
 fn is_same_form(base: &Base, value: &Value<'_>) -> bool {
     match (base, value) {
-        (Base::Mail(_), Value::Mail(_))
+        (Base::Mail(_), Value::Mail(..))
         | (Base::Dns(_), Value::Dns(_))
-        | (Base::Uri(_), Value::Uri(_))
+        | (Base::Uri(_), Value::Uri(..))
         | (Base::Ip(_), Value::Ip(_))
         | (Base::Directory(_), Value::Directory(_)) => true,
         // RFC 9598 §6: constraints on mailboxes mean these as well.
         (Base::Mail(_), Value::Other(form)) => *form == SMTP_UTF8_MAILBOX,
-        (Base::Other(base), Value::Other(form)) => base == form,
-        (Base::Other(base), Value::Uri(_)) => base == URI,
+        // RFC 5280 §4.2.1.10: otherName is one form, whatever its type.
+        (Base::Other(base), Value::Other(form)) => {
+            base == form || (base.starts_with(OTHER_NAME) && form.starts_with(OTHER_NAME))
+        }
+        (Base::Other(base), Value::Uri(..)) => base == URI,
         (Base::Other(base), Value::Ip(_)) => base == IP,
         (Base::Ip(_), Value::Other(form)) => *form == IP,
         _ => false,
@@ -142,12 +179,15 @@ fn incomparable(value: &Value<'_>, base: &Base) -> Option<String> {
         (Value::Directory(name), Base::Directory(base)) if name.is_opaque() || base.is_opaque() => {
             cannot("a directory name that cannot be read")
         }
-        // An emailAddress of the subject was not checked when it was read.
-        (Value::Mail(mail), _) if !super::extensions::is_mailbox(mail) => Some(format!(
+        (Value::Mail(mail, None), _) => Some(format!(
             "{mail:?} is no mailbox that a constraint can be applied to"
         )),
+        (Value::Mail(mail, Some(mailbox)), Base::Mail(base)) => base
+            .rsplit_once('@')
+            .filter(|(local, _)| mailbox.is_quoted() || local.starts_with('"'))
+            .map(|_| format!("a constraint on a mailbox cannot be applied to {mail:?}: quoted")),
         // RFC 5280 §4.2.1.10: no authority, or an address instead of a host: refused.
-        (Value::Uri(uri), _) if uri_host(uri).is_none() => Some(format!(
+        (Value::Uri(uri, None), _) => Some(format!(
             "{uri:?} has no host name that a constraint can be applied to"
         )),
         _ => None,
@@ -175,7 +215,7 @@ fn uri_host(uri: &str) -> Option<&str> {
 
 fn words(value: &Value<'_>) -> String {
     match value {
-        Value::Mail(text) | Value::Dns(text) | Value::Uri(text) | Value::Other(text) => {
+        Value::Mail(text, _) | Value::Dns(text) | Value::Uri(text, _) | Value::Other(text) => {
             format!("{text:?}")
         }
         Value::Directory(_) => "its directory name".to_owned(),
@@ -191,16 +231,13 @@ fn words(value: &Value<'_>) -> String {
 
 fn is_within(value: &Value<'_>, base: &Base) -> bool {
     match (value, base) {
-        (Value::Mail(mail), Base::Mail(base)) => is_mail_within(mail, base),
+        (Value::Mail(_, Some(mailbox)), Base::Mail(base)) => is_mail_within(*mailbox, base),
         (Value::Dns(dns), Base::Dns(base)) => is_host_within(without_wildcard(dns), base),
         (Value::Directory(name), Base::Directory(base)) => name.is_within(base),
-        (Value::Uri(uri), Base::Uri(base)) => uri_host(uri).is_some_and(|host| {
-            if base.starts_with('.') {
-                is_host_within(host, base)
-            } else {
-                host.eq_ignore_ascii_case(base)
-            }
-        }),
+        (Value::Uri(_, Some(host)), Base::Uri(base)) if base.starts_with('.') => {
+            is_host_within(host, base)
+        }
+        (Value::Uri(_, Some(host)), Base::Uri(base)) => host.eq_ignore_ascii_case(base),
         (Value::Ip(address), Base::Ip(range)) => is_ip_within(address, range),
         _ => false,
     }
@@ -241,10 +278,8 @@ fn without_wildcard(dns: &str) -> &str {
 
 /// RFC 5280 §4.2.1.10: a mailbox, all mailboxes of one host, or (leading dot) of all hosts below a domain.
 /// An empty base takes in everything, as for dNSName.
-fn is_mail_within(mail: &str, base: &str) -> bool {
-    let Some((local, host)) = mail.rsplit_once('@') else {
-        return false;
-    };
+fn is_mail_within(mail: Mailbox<'_>, base: &str) -> bool {
+    let Mailbox { local, host } = mail;
     match base.rsplit_once('@') {
         // RFC 5280 §7.5: local parts are compared octet for octet.
         Some((base_local, base_host)) => {
@@ -307,7 +342,8 @@ mod tests {
             ("d.example", "x@evild.example", false),
             ("", "x@d.example", true),
         ] {
-            assert_eq!(is_mail_within(mail, base), inside, "{mail} in {base}");
+            let mailbox = Mailbox::of(mail).expect("a mailbox");
+            assert_eq!(is_mail_within(mailbox, base), inside, "{mail} in {base}");
         }
     }
 
@@ -353,6 +389,22 @@ mod tests {
         // Forms that are not constrained are free; the mailbox form of RFC 9598 is not one of them.
         assert!(allowed(&ours, &names(&[], &[], &["iPAddress"])));
         assert!(!allowed(&ours, &names(&[], &[], &[SMTP_UTF8_MAILBOX])));
+        // One mailbox has many writings if it is quoted: no exclusion of a mailbox is slipped by one.
+        let not_ann = Constraints {
+            permitted: Vec::new(),
+            excluded: vec![mail("ann@d.example")],
+        };
+        assert!(allowed(&not_ann, &names(&["bob@d.example"], &[], &[])));
+        for same in ["ann@d.example", "\"ann\"@d.example", "\"a\\nn\"@d.example"] {
+            assert!(!allowed(&not_ann, &names(&[same], &[], &[])), "{same}");
+        }
+        // otherName is one form.
+        let other = Constraints {
+            permitted: vec![Base::Other("otherName 1.2.3".to_owned())],
+            excluded: Vec::new(),
+        };
+        assert!(!allowed(&other, &names(&[], &[], &["otherName 1.2.4"])));
+        assert!(allowed(&other, &names(&[], &[], &["registeredID"])));
     }
 
     #[test]

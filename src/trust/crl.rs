@@ -15,10 +15,14 @@ use crate::world::Timestamp;
 use super::Certificate;
 use super::algorithm::read_signature_algorithm;
 use super::certificate::range_of;
-use super::extensions::{dotted, read_extension};
+use super::extensions::read_extension;
 use super::name::Name;
+use super::oid::dotted;
 use super::points::{self, PointName, Scope};
 use super::tlv::{self, Element, tag};
+
+/// Issuers whose certificates of one number an indirect CRL lists.
+const NAMESAKES_MAX: usize = 64;
 
 /// Why it is not a CRL that we read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +50,8 @@ pub struct Crl {
     listed: HashMap<Vec<u8>, Vec<Entry>>,
     /// Why it must not be used at all (RFC 5280 §5.2, §5.3).
     pub(super) defects: Vec<String>,
+    /// It lists a certificate twice: RFC 5280 §5.1.2.6 lists each one once (`Standard::Rfc5280`).
+    pub(super) lists_twice: bool,
 }
 
 /// One entry.
@@ -231,6 +237,7 @@ fn read(der: &[u8]) -> Result<Crl, CrlError> {
         is_delta: false,
         listed: HashMap::new(),
         defects: Vec::new(),
+        lists_twice: false,
         der: der.to_vec(),
     };
     crl.check_structure(&fields, *algorithm);
@@ -368,7 +375,11 @@ impl Crl {
                 reason: read.reason,
             };
             let serial = shortest(read.serial).to_vec();
-            self.listed.entry(serial).or_default().push(entry);
+            let listed = self.listed.entry(serial).or_default();
+            // One number can be that of many issuers; so many are taken for a fault rather than compared.
+            self.lists_twice |= listed.len() >= NAMESAKES_MAX
+                || listed.iter().any(|known| known.issuers == entry.issuers);
+            listed.push(entry);
         }
         Ok(())
     }

@@ -91,6 +91,11 @@ impl Evidence {
         self.answers.get(id).map_or(&[], Vec::as_slice)
     }
 
+    /// Whether nothing at all is at hand.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_issuer.is_empty() && self.answers.is_empty()
+    }
+
     /// Whether any responder said anything.
     pub(super) fn has_answers(&self) -> bool {
         !self.answers.is_empty()

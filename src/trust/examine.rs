@@ -1,5 +1,5 @@
 //! The question of [`super::judge`] for a tool: does one of these signers lead to an anchor?
-//! In: signers, a bag, anchors, rules, a time. Out: which signer, and its path; never a [`super::Grant`].
+//! In: signers, a bag, anchors, rules, CRLs, a time. Out: which signer, and its path; never a [`super::Grant`].
 
 use std::sync::Arc;
 
@@ -9,8 +9,7 @@ use crate::world::Timestamp;
 
 use super::judge::{Facts, Paths, note};
 use super::{
-    AnchorSet, Anchors, Certificate, Distrust, DomainTrust, Evidence, Path, Profile,
-    RevocationRules, Rules,
+    AnchorSet, Anchors, Certificate, Distrust, DomainTrust, Evidence, Path, Profile, Rules,
 };
 
 /// Whom the signer must belong to.
@@ -22,6 +21,14 @@ pub enum BoundTo<'a> {
     Anyone,
 }
 
+/// By what a signer is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Measure<'a> {
+    pub rules: &'a Rules,
+    /// The CRLs that are known.
+    pub evidence: &'a Evidence,
+}
+
 /// The first signer that is bound as asked and has a path to `anchors`; all share one budget.
 ///
 /// # Errors
@@ -31,17 +38,18 @@ pub fn examine<'c>(
     bag: &[Arc<Certificate>],
     bound_to: BoundTo<'_>,
     anchors: &Arc<AnchorSet>,
-    rules: Rules,
+    measure: &Measure<'_>,
     now: Timestamp,
 ) -> Result<(&'c Arc<Certificate>, Path), Distrust> {
-    // Nobody's domain is asked for, and no status: the anchors were given, and the rules ask for no CRL.
-    let (domains, evidence) = (Anchors::default(), Evidence::default());
+    // Nobody's domain is asked for: the anchors were given.
+    let domains = Anchors::default();
     let facts = Facts {
         anchors: &domains,
-        evidence: &evidence,
+        evidence: measure.evidence,
         now,
     };
-    let mut paths = Paths::new(bag, rules, facts);
+    let asked = rules.asked();
+    let mut paths = Paths::new(bag, measure.rules.clone(), facts);
     match bound_to {
         BoundTo::Address(address, profile) => {
             let trust = DomainTrust {
@@ -49,7 +57,7 @@ pub fn examine<'c>(
                 profile,
                 inbound: Arc::clone(anchors),
                 outbound: Arc::clone(anchors),
-                revocation: RevocationRules::default(),
+                revocation: asked,
             };
             let found = paths.first(signers, address, &trust, &[anchors]);
             found.map_err(|no| no.why)
@@ -60,7 +68,7 @@ pub fn examine<'c>(
                 detail: "there is no signer".to_owned(),
             };
             for signer in signers {
-                match paths.path(signer, anchors, RevocationRules::default()).0 {
+                match paths.path(signer, anchors, asked).0 {
                     Ok(path) => return Ok((signer, path)),
                     Err(why) => note(&mut worst, why),
                 }

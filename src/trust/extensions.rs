@@ -6,21 +6,19 @@
 use std::collections::HashSet;
 
 use der::Decode;
-use der::asn1::ObjectIdentifier;
-use x509_cert::ext::pkix::constraints::name::GeneralSubtree;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
-    AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, CertificatePolicies, CrlDistributionPoints,
-    ExtendedKeyUsage, InhibitAnyPolicy, IssuerAltName, KeyUsage as KeyUsageBits, NameConstraints,
-    PolicyConstraints, PolicyMappings, SubjectAltName, SubjectInfoAccessSyntax,
-    SubjectKeyIdentifier,
+    AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, CrlDistributionPoints, InhibitAnyPolicy,
+    PolicyConstraints, SubjectInfoAccessSyntax, SubjectKeyIdentifier,
 };
 
 use crate::limits::POINTERS_MAX;
 
 use super::KeyUsage;
 use super::constraints::{Base, Constraints};
+use super::general::General;
 use super::name::Name;
+use super::oid::{Oid, dotted, is_oid};
 use super::points::{self, Point};
 use super::tlv::{self, Element, tag};
 
@@ -44,6 +42,7 @@ pub(super) struct Extensions {
     pub key_usage: Option<KeyUsage>,
     pub extended_key_usage: Option<Vec<String>>,
     pub basic_constraints: Option<(bool, Option<u32>)>,
+    pub basic_constraints_critical: bool,
     pub subject_key_id: Option<Vec<u8>>,
     pub authority_key_id: Option<Vec<u8>>,
     pub alt_names: AltNames,
@@ -51,9 +50,9 @@ pub(super) struct Extensions {
     pub alt_names_critical: Option<bool>,
     pub name_constraints: Option<Constraints>,
     /// certificatePolicies; None if the extension is absent.
-    pub policies: Option<Vec<ObjectIdentifier>>,
+    pub policies: Option<Vec<Oid>>,
     /// policyMappings: (issuerDomainPolicy, subjectDomainPolicy).
-    pub policy_mappings: Vec<(ObjectIdentifier, ObjectIdentifier)>,
+    pub policy_mappings: Vec<(Oid, Oid)>,
     pub require_explicit_policy: Option<u32>,
     pub inhibit_policy_mapping: Option<u32>,
     pub inhibit_any_policy: Option<u32>,
@@ -106,19 +105,24 @@ impl Extensions {
 
     fn take(&mut self, oid: &str, critical: bool, value: &[u8]) -> Result<(), Defect> {
         self.check_critical(oid, critical);
+        refuse_empty(oid, value)?;
         match oid {
             "2.5.29.14" => {
                 let id: SubjectKeyIdentifier = decode("subjectKeyIdentifier", value)?;
                 self.subject_key_id = Some(id.0.as_bytes().to_vec());
             }
             "2.5.29.15" => {
-                let usage = key_usage(value)?;
-                // RFC 5280 §4.2.1.3: at least one bit.
-                self.lapse(usage == KeyUsage::default(), "keyUsage without any bit");
-                self.key_usage = Some(usage);
+                let bits = named_bits("keyUsage", value)?;
+                // RFC 5280 §4.2.1.3: at least one bit. X.690 §11.2.2: no zeros at the end.
+                self.lapse(bits.mask == 0, "keyUsage without any bit");
+                self.lapse(bits.idle && bits.mask != 0, "keyUsage ends in zeros");
+                self.key_usage = Some(key_usage(bits.mask));
             }
             "2.5.29.17" => self.take_alt_names(critical, value)?,
-            "2.5.29.19" => self.basic_constraints = Some(basic_constraints(value)?),
+            "2.5.29.19" => {
+                self.basic_constraints = Some(basic_constraints(value)?);
+                self.basic_constraints_critical = critical;
+            }
             "2.5.29.30" => {
                 let constraints = name_constraints(value, &mut self.lapses)?;
                 self.name_constraints = Some(constraints);
@@ -161,6 +165,7 @@ impl Extensions {
             "2.5.29.14" => ("subjectKeyIdentifier", false),
             "2.5.29.35" => ("authorityKeyIdentifier", false),
             "2.5.29.46" => ("freshestCRL", false),
+            "2.5.29.9" => ("subjectDirectoryAttributes", false),
             "1.3.6.1.5.5.7.1.1" => ("authorityInfoAccess", false),
             "1.3.6.1.5.5.7.1.11" => ("subjectInfoAccess", false),
             _ => return,
@@ -178,6 +183,10 @@ impl Extensions {
         let short = |form: &String| form == "iPAddress";
         let odd = self.alt_names.other.iter().any(short);
         self.lapse(odd, "an iPAddress that has neither 4 nor 16 octets");
+        let odd = !self.alt_names.dns.iter().all(|dns| is_preferred(dns));
+        self.lapse(odd, "a dNSName that is not in the preferred name syntax");
+        let odd = !self.alt_names.uri.iter().all(|uri| is_absolute(uri));
+        self.lapse(odd, "a uniformResourceIdentifier without scheme");
         self.alt_names_critical = Some(critical);
         Ok(())
     }
@@ -215,13 +224,7 @@ impl Extensions {
         match oid {
             "2.5.29.32" => self.policies = Some(policies(value)?),
             "2.5.29.33" => {
-                let mappings: PolicyMappings = decode("policyMappings", value)?;
-                // RFC 5280 §4.2.1.5: SEQUENCE SIZE (1..MAX).
-                refuse("policyMappings is empty", mappings.0.is_empty())?;
-                let pair = |pair: x509_cert::ext::pkix::PolicyMapping| {
-                    (pair.issuer_domain_policy, pair.subject_domain_policy)
-                };
-                self.policy_mappings = mappings.0.into_iter().map(pair).collect();
+                self.policy_mappings = mappings(value)?;
             }
             "2.5.29.36" => {
                 let found: PolicyConstraints = decode("policyConstraints", value)?;
@@ -244,8 +247,13 @@ impl Extensions {
 /// Extensions that ask nothing of a path, but must decode all the same; and those that are not known.
 fn merely_known(oid: &str, critical: bool, value: &[u8]) -> Result<(), Defect> {
     match oid {
-        "2.5.29.18" => decode::<IssuerAltName>("issuerAltName", value).map(drop),
+        "2.5.29.18" => {
+            let names = listed("issuerAltName", value)?;
+            let wrong = names.into_iter().any(|one| General::read(one).is_none());
+            refuse("issuerAltName does not decode", wrong)
+        }
         "2.5.29.46" => decode::<CrlDistributionPoints>("freshestCRL", value).map(drop),
+        "2.5.29.9" => directory_attributes(value),
         "1.3.6.1.5.5.7.1.11" => {
             decode::<SubjectInfoAccessSyntax>("subjectInfoAccess", value).map(drop)
         }
@@ -268,11 +276,40 @@ pub(super) fn read_extension(extension: Element<'_>) -> Option<(&[u8], bool, &[u
         }
         _ => return None,
     };
-    (oid.tag == tag::OID && value.tag == tag::OCTET_STRING).then_some((
+    (is_oid(oid.tag, oid.value) && value.tag == tag::OCTET_STRING).then_some((
         oid.value,
         critical,
         value.value,
     ))
+}
+
+/// RFC 5280 §4.2: these are SEQUENCE SIZE (1..MAX).
+fn refuse_empty(oid: &str, value: &[u8]) -> Result<(), Defect> {
+    let name = match oid {
+        "2.5.29.9" => "subjectDirectoryAttributes",
+        "2.5.29.46" => "freshestCRL",
+        "1.3.6.1.5.5.7.1.1" => "authorityInfoAccess",
+        "1.3.6.1.5.5.7.1.11" => "subjectInfoAccess",
+        _ => return Ok(()),
+    };
+    let empty = tlv::only(value, tag::SEQUENCE).is_some_and(|list| list.value.is_empty());
+    refuse(&format!("{name} is empty"), empty)
+}
+
+/// RFC 5280 §4.2.1.8: SEQUENCE OF Attribute, each with a type and a SET of values.
+fn directory_attributes(value: &[u8]) -> Result<(), Defect> {
+    let attribute = |one: &Element<'_>| {
+        let parts = (one.tag == tag::SEQUENCE).then(|| tlv::all(one.value))?;
+        match parts?.as_slice() {
+            [kind, values] if is_oid(kind.tag, kind.value) && values.tag == tag::SET => {
+                tlv::all(values.value).map(|values| values.len())
+            }
+            _ => None,
+        }
+    };
+    let list = tlv::only(value, tag::SEQUENCE).and_then(|list| tlv::all(list.value));
+    let fine = list.is_some_and(|list| list.iter().all(|one| attribute(one).unwrap_or(0) > 0));
+    refuse("subjectDirectoryAttributes does not decode", !fine)
 }
 
 /// X.690 §11.1: 0x00 or 0xFF and nothing else.
@@ -284,14 +321,6 @@ fn read_boolean(value: &[u8]) -> Option<bool> {
     }
 }
 
-/// The OID in dotted form; hex if it is none.
-pub(super) fn dotted(octets: &[u8]) -> String {
-    match ObjectIdentifier::from_bytes(octets) {
-        Ok(oid) => oid.to_string(),
-        Err(_) => octets.iter().map(|octet| format!("{octet:02x}")).collect(),
-    }
-}
-
 fn decode<'v, T: Decode<'v>>(what: &str, value: &'v [u8]) -> Result<T, Defect> {
     T::from_der(value).map_err(|error| format!("{what} does not decode: {error}"))
 }
@@ -300,23 +329,58 @@ fn refuse(why: &str, wrong: bool) -> Result<(), Defect> {
     if wrong { Err(why.to_owned()) } else { Ok(()) }
 }
 
-fn key_usage(value: &[u8]) -> Result<KeyUsage, Defect> {
-    let bits: KeyUsageBits = decode("keyUsage", value)?;
-    Ok(KeyUsage {
-        digital_signature: bits.digital_signature(),
-        non_repudiation: bits.non_repudiation(),
-        key_encipherment: bits.key_encipherment(),
-        key_agreement: bits.key_agreement(),
-        key_cert_sign: bits.key_cert_sign(),
-        crl_sign: bits.crl_sign(),
-    })
+/// A named bit list; bit n of the mask is bit (n) of the list.
+struct NamedBits {
+    mask: u16,
+    /// Whether it ends in zeros.
+    idle: bool,
 }
 
+/// Strict: what is not used is zero (X.690 §11.2.1), and there are at most two octets of bits.
+fn named_bits(what: &str, value: &[u8]) -> Result<NamedBits, Defect> {
+    let read = || {
+        let bits = tlv::only(value, tag::BIT_STRING)?.value;
+        let (unused, octets) = bits.split_first()?;
+        let last = octets.last().copied().unwrap_or(0);
+        let spare = last & !0xff_u8.checked_shl(u32::from(*unused)).unwrap_or(0);
+        if *unused > 7 || octets.len() > 2 || spare != 0 || (octets.is_empty() && *unused != 0) {
+            return None;
+        }
+        let octet = |at: usize| u16::from(octets.get(at).copied().unwrap_or(0).reverse_bits());
+        Some(NamedBits {
+            mask: octet(0) | (octet(1) << 8),
+            idle: last == 0 || u32::from(*unused) != last.trailing_zeros(),
+        })
+    };
+    read().ok_or_else(|| format!("{what} does not decode"))
+}
+
+fn key_usage(mask: u16) -> KeyUsage {
+    let bit = |at: u16| mask & (1 << at) != 0;
+    KeyUsage {
+        digital_signature: bit(0),
+        non_repudiation: bit(1),
+        key_encipherment: bit(2),
+        key_agreement: bit(4),
+        key_cert_sign: bit(5),
+        crl_sign: bit(6),
+    }
+}
+
+/// The elements of a SEQUENCE SIZE (1..MAX) that the value is.
+fn listed<'v>(what: &str, value: &'v [u8]) -> Result<Vec<Element<'v>>, Defect> {
+    let list = tlv::only(value, tag::SEQUENCE).and_then(|list| tlv::all(list.value));
+    let list = list.ok_or_else(|| format!("{what} does not decode"))?;
+    refuse(&format!("{what} is empty"), list.is_empty())?;
+    Ok(list)
+}
+
+/// RFC 5280 §4.2.1.12.
 fn extended_key_usage(value: &[u8]) -> Result<Vec<String>, Defect> {
-    let found: ExtendedKeyUsage = decode("extendedKeyUsage", value)?;
-    // RFC 5280 §4.2.1.12: SEQUENCE SIZE (1..MAX).
-    refuse("extendedKeyUsage is empty", found.0.is_empty())?;
-    Ok(found.0.iter().map(ObjectIdentifier::to_string).collect())
+    let what = "extendedKeyUsage";
+    let read = |one: Element<'_>| is_oid(one.tag, one.value).then(|| dotted(one.value));
+    let uses: Option<Vec<String>> = listed(what, value)?.into_iter().map(read).collect();
+    uses.ok_or_else(|| format!("{what} does not decode"))
 }
 
 /// Read by hand: `x509-cert` holds pathLenConstraint in eight bits.
@@ -346,53 +410,119 @@ fn basic_constraints(value: &[u8]) -> Result<(bool, Option<u32>), Defect> {
     read().ok_or_else(|| "basicConstraints does not decode".to_owned())
 }
 
-fn policies(value: &[u8]) -> Result<Vec<ObjectIdentifier>, Defect> {
-    let found: CertificatePolicies = decode("certificatePolicies", value)?;
-    refuse("certificatePolicies is empty", found.0.is_empty())?;
-    let mut oids: Vec<_> = found
-        .0
-        .iter()
-        .map(|policy| policy.policy_identifier)
-        .collect();
+/// RFC 5280 §4.2.1.4.
+fn policies(value: &[u8]) -> Result<Vec<Oid>, Defect> {
+    let what = "certificatePolicies";
+    let read: Option<Vec<Oid>> = listed(what, value)?.into_iter().map(policy).collect();
+    let mut oids = read.ok_or_else(|| format!("{what} does not decode"))?;
     let count = oids.len();
     oids.sort();
     oids.dedup();
-    // RFC 5280 §4.2.1.4: a policy appears once.
-    refuse(
-        "certificatePolicies names a policy twice",
-        oids.len() != count,
-    )?;
+    refuse(&format!("{what} names a policy twice"), oids.len() != count)?;
     Ok(oids)
 }
 
+/// PolicyInformation; its qualifiers are SIZE (1..MAX), each an OID and what it says.
+fn policy(one: Element<'_>) -> Option<Oid> {
+    let parts = tlv::all(one.value).filter(|_| one.tag == tag::SEQUENCE)?;
+    let fine = |qualifier: &Element<'_>| {
+        let parts = tlv::all(qualifier.value).filter(|_| qualifier.tag == tag::SEQUENCE);
+        parts.is_some_and(|parts| match parts.as_slice() {
+            [kind] | [kind, _] => is_oid(kind.tag, kind.value),
+            _ => false,
+        })
+    };
+    match parts.as_slice() {
+        [kind] => Oid::of(*kind),
+        [kind, list] if list.tag == tag::SEQUENCE => {
+            let qualifiers = tlv::all(list.value).filter(|list| !list.is_empty())?;
+            qualifiers.iter().all(fine).then(|| Oid::of(*kind))?
+        }
+        _ => None,
+    }
+}
+
+/// RFC 5280 §4.2.1.5.
+fn mappings(value: &[u8]) -> Result<Vec<(Oid, Oid)>, Defect> {
+    let what = "policyMappings";
+    let read = |one: Element<'_>| {
+        let parts = tlv::all(one.value).filter(|_| one.tag == tag::SEQUENCE)?;
+        match parts.as_slice() {
+            [from, to] => Some((Oid::of(*from)?, Oid::of(*to)?)),
+            _ => None,
+        }
+    };
+    let pairs: Option<Vec<_>> = listed(what, value)?.into_iter().map(read).collect();
+    pairs.ok_or_else(|| format!("{what} does not decode"))
+}
+
+/// RFC 5280 §4.2.1.6: at least one entry, none of them empty.
 fn alt_names(value: &[u8]) -> Result<AltNames, Defect> {
-    let found: SubjectAltName = decode("subjectAltName", value)?;
-    // RFC 5280 §4.2.1.6: at least one entry, none of them empty.
-    refuse("subjectAltName is empty", found.0.is_empty())?;
+    let what = "subjectAltName";
     let mut names = AltNames::default();
-    for name in found.0 {
+    for element in listed(what, value)? {
+        let name = General::read(element).ok_or_else(|| format!("{what} does not decode"))?;
         match name {
-            GeneralName::Rfc822Name(mail) => {
-                if !is_mailbox(mail.as_str()) {
-                    return Err(format!("rfc822Name {:?} is no mailbox", mail.as_str()));
-                }
-                names.mail.push(mail.as_str().to_owned());
+            General::Mail(mail) => {
+                refuse(
+                    &format!("rfc822Name {mail:?} is no mailbox"),
+                    !is_mailbox(mail),
+                )?;
+                names.mail.push(mail.to_owned());
             }
-            GeneralName::DnsName(dns) => {
-                if !is_host(dns.as_str()) {
-                    return Err(format!("dNSName {:?} is no domain name", dns.as_str()));
-                }
-                names.dns.push(dns.as_str().to_owned());
+            General::Dns(dns) => {
+                refuse(&format!("dNSName {dns:?} is no domain name"), !is_host(dns))?;
+                names.dns.push(dns.to_owned());
             }
-            GeneralName::DirectoryName(name) => names.directory.push(directory(&name)?),
-            GeneralName::UniformResourceIdentifier(uri) => names.uri.push(uri.as_str().to_owned()),
-            GeneralName::IpAddress(ip) if matches!(ip.as_bytes().len(), 4 | 16) => {
-                names.ip.push(ip.as_bytes().to_vec());
+            General::Directory(name) => names.directory.push(name),
+            General::Uri(uri) => names.uri.push(uri.to_owned()),
+            General::Ip(ip) if matches!(ip.len(), 4 | 16) => names.ip.push(ip.to_vec()),
+            General::Other(ref kind, value) => {
+                let wrong = kind.to_string() == SMTP_UTF8_MAILBOX && !is_utf8_mailbox(value);
+                refuse("SmtpUTF8Mailbox is no mailbox (RFC 9598 §3)", wrong)?;
+                names.other.push(name.form());
             }
-            other => names.other.push(form(&other)),
+            other => names.other.push(other.form()),
         }
     }
     Ok(names)
+}
+
+/// id-on-SmtpUTF8Mailbox (RFC 9598 §3).
+const SMTP_UTF8_MAILBOX: &str = "1.3.6.1.5.5.7.8.9";
+
+/// RFC 9598 §3: a UTF8String without byte order mark, a local part that is not all ASCII, and a domain of
+/// A-labels or LDH labels.
+fn is_utf8_mailbox(value: Element<'_>) -> bool {
+    let text = std::str::from_utf8(value.value).ok();
+    let plain = |c: char| {
+        !c.is_control() && !c.is_whitespace() && !matches!(c, '@' | '"' | '<' | '>' | '\u{feff}')
+    };
+    value.tag == tag::UTF8_STRING
+        && text
+            .and_then(|text| text.rsplit_once('@'))
+            .is_some_and(|(local, domain)| {
+                !local.is_ascii() && local.chars().all(plain) && is_host(domain)
+            })
+}
+
+/// RFC 5280 §4.2.1.6, RFC 1034 §3.5: letters, digits and hyphens; the field also writes underscores, and a
+/// wildcard in the first label.
+fn is_preferred(dns: &str) -> bool {
+    let rest = dns.strip_prefix("*.").unwrap_or(dns);
+    let plain = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.');
+    rest.bytes().all(plain) && dns.split('.').all(|label| label.len() <= 63)
+}
+
+/// RFC 5280 §4.2.1.6, RFC 3986 §3: a scheme, and something after it.
+fn is_absolute(uri: &str) -> bool {
+    let scheme = |octet: u8| octet.is_ascii_alphanumeric() || b"+-.".contains(&octet);
+    uri.split_once(':').is_some_and(|(name, rest)| {
+        name.starts_with(|c: char| c.is_ascii_alphabetic())
+            && name.bytes().all(scheme)
+            && !rest.is_empty()
+            && uri.bytes().all(|octet| octet.is_ascii_graphic())
+    })
 }
 
 /// RFC 5280 §4.2.1.6: an addr-spec, no phrase or comment around it. Strict, so that two readers cannot
@@ -415,78 +545,63 @@ pub(super) fn is_host(text: &str) -> bool {
     text.len() <= 255 && text.split('.').all(label)
 }
 
-fn directory(name: &x509_cert::name::Name) -> Result<Name, Defect> {
-    let der = der::Encode::to_der(name).ok();
-    let read = der.and_then(|der| Name::parse(&der));
-    read.map(|found| found.name)
-        .ok_or_else(|| "a directoryName does not decode".to_owned())
-}
-
-/// How a form that is not compared is called.
-fn form(name: &GeneralName) -> String {
-    match name {
-        GeneralName::OtherName(other) => format!("otherName {}", other.type_id),
-        GeneralName::Rfc822Name(_) => "rfc822Name".to_owned(),
-        GeneralName::DnsName(_) => "dNSName".to_owned(),
-        GeneralName::DirectoryName(_) => "directoryName".to_owned(),
-        GeneralName::EdiPartyName(_) => "ediPartyName".to_owned(),
-        GeneralName::UniformResourceIdentifier(_) => "uniformResourceIdentifier".to_owned(),
-        GeneralName::IpAddress(_) => "iPAddress".to_owned(),
-        GeneralName::RegisteredId(_) => "registeredID".to_owned(),
-    }
-}
-
+/// RFC 5280 §4.2.1.10: not an empty sequence, nor a list of no subtrees.
 fn name_constraints(value: &[u8], lapses: &mut Vec<String>) -> Result<Constraints, Defect> {
-    let found: NameConstraints = decode("nameConstraints", value)?;
-    let mut bases = |subtrees: Option<Vec<GeneralSubtree>>| {
-        subtrees
-            .unwrap_or_default()
-            .into_iter()
-            .map(|subtree| base(subtree, lapses))
-            .collect::<Result<Vec<_>, _>>()
-    };
-    let constraints = Constraints {
-        permitted: bases(found.permitted_subtrees)?,
-        excluded: bases(found.excluded_subtrees)?,
-    };
-    // RFC 5280 §4.2.1.10: not an empty sequence.
-    let empty = constraints.permitted.is_empty() && constraints.excluded.is_empty();
-    refuse("nameConstraints is empty", empty)?;
+    let what = "nameConstraints";
+    let mut constraints = Constraints::default();
+    let mut last = 0;
+    for list in listed(what, value)? {
+        let (0xa0 | 0xa1, true) = (list.tag, list.tag > last) else {
+            return Err(format!("{what} does not decode"));
+        };
+        last = list.tag;
+        let subtrees = tlv::all(list.value).ok_or_else(|| format!("{what} does not decode"))?;
+        refuse(&format!("{what} has an empty list"), subtrees.is_empty())?;
+        for subtree in subtrees {
+            let base = subtree_base(subtree, lapses)?;
+            match list.tag {
+                0xa0 => constraints.permitted.push(base),
+                _ => constraints.excluded.push(base),
+            }
+        }
+    }
     Ok(constraints)
 }
 
-fn base(subtree: GeneralSubtree, lapses: &mut Vec<String>) -> Result<Base, Defect> {
-    // RFC 5280 §4.2.1.10: minimum is zero and maximum is absent; other values are to be refused.
-    let plain = subtree.minimum == 0 && subtree.maximum.is_none();
-    refuse("nameConstraints uses minimum or maximum", !plain)?;
+fn subtree_base(subtree: Element<'_>, lapses: &mut Vec<String>) -> Result<Base, Defect> {
+    let odd = || "nameConstraints does not decode".to_owned();
+    let parts = tlv::all(subtree.value).filter(|_| subtree.tag == tag::SEQUENCE);
+    let parts = parts.ok_or_else(odd)?;
+    let name = match parts.as_slice() {
+        [name] => name,
+        // RFC 5280 §4.2.1.10: minimum is zero, which is written, and maximum is absent; others are refused.
+        [name, minimum] if minimum.tag == 0x80 && minimum.value == [0] => name,
+        [_, _] | [_, _, _] => return Err("nameConstraints uses minimum or maximum".to_owned()),
+        _ => return Err(odd()),
+    };
+    base(General::read(*name).ok_or_else(odd)?, lapses)
+}
+
+fn base(name: General<'_>, lapses: &mut Vec<String>) -> Result<Base, Defect> {
     let odd = |text: &str| Err(format!("nameConstraints: {text:?} is no subtree"));
     let domain = |text: &str| text.is_empty() || is_host(text.strip_prefix('.').unwrap_or(text));
-    match subtree.base {
-        GeneralName::Rfc822Name(mail) => match mail.as_str() {
-            text if is_mailbox(text) || (domain(text) && !text.contains('@')) => {
-                Ok(Base::Mail(text.to_owned()))
-            }
-            text => odd(text),
-        },
-        GeneralName::DnsName(dns) => match dns.as_str() {
-            text if domain(text) && !text.contains('*') => {
-                if text.starts_with('.') {
-                    // RFC 5280 §4.2.1.10 gives a leading dot a meaning for mail and URIs alone.
-                    lapses.push("nameConstraints: a dNSName with a leading dot".to_owned());
-                }
-                Ok(Base::Dns(text.to_owned()))
-            }
-            text => odd(text),
-        },
-        GeneralName::DirectoryName(name) => directory(&name).map(Base::Directory),
-        GeneralName::UniformResourceIdentifier(host) if is_uri_base(host.as_str()) => {
-            Ok(Base::Uri(host.as_str().to_owned()))
+    match name {
+        General::Mail(text) if is_mailbox(text) || (domain(text) && !text.contains('@')) => {
+            Ok(Base::Mail(text.to_owned()))
         }
-        GeneralName::IpAddress(range) if is_range(range.as_bytes()) => {
-            Ok(Base::Ip(range.as_bytes().to_vec()))
+        General::Dns(text) if domain(text) && !text.contains('*') => {
+            if text.starts_with('.') {
+                // RFC 5280 §4.2.1.10 gives a leading dot a meaning for mail and URIs alone.
+                lapses.push("nameConstraints: a dNSName with a leading dot".to_owned());
+            }
+            Ok(Base::Dns(text.to_owned()))
         }
+        General::Mail(text) | General::Dns(text) => odd(text),
+        General::Directory(name) => Ok(Base::Directory(name)),
+        General::Uri(host) if is_uri_base(host) => Ok(Base::Uri(host.to_owned())),
+        General::Ip(range) if is_range(range) => Ok(Base::Ip(range.to_vec())),
         other => {
-            let form = form(&other);
+            let form = other.form();
             if form == "iPAddress" || form == "uniformResourceIdentifier" {
                 lapses.push(format!("nameConstraints: the {form} is no subtree"));
             }

@@ -14,18 +14,23 @@ mod crl;
 mod evidence;
 mod examine;
 mod extensions;
+mod filter;
+mod general;
 mod judge;
 mod name;
 mod need;
 mod ocsp;
+mod oid;
 mod path;
 mod points;
 mod policy;
+mod remembered;
 mod revocation;
 mod rules;
 mod sql;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod testing;
 mod tlv;
 pub mod verdict;
 
@@ -36,13 +41,15 @@ pub use chain::{check_usable_for_opening, check_usable_for_signing};
 pub use check::{read_crl, read_issuers};
 pub use crl::{Crl, CrlError};
 pub use evidence::Evidence;
-pub use examine::{BoundTo, examine};
+pub use examine::{BoundTo, Measure, examine};
+pub use filter::{Filter, KeyAlgorithm, Usage};
 pub use judge::{
     Distrust, Grant, GrantRow, Judgment, RecipientJudgment, Side, TrustedRecipient, judge,
     judge_recipient, judge_report,
 };
 pub use need::{Need, Tried, Waiting};
 pub use ocsp::{Answers, CertId, OcspError};
+pub use oid::Oid;
 pub use path::{Failure, Path, Question, Work, build_path, build_path_within, find_path};
 pub use rules::{
     ExtendedUsage, NoPointer, PathPurpose, PolicyRules, RevocationMode, RevocationRules,

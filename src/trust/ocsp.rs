@@ -14,8 +14,9 @@ use super::Certificate;
 use super::algorithm::read_signature_algorithm;
 use super::certificate::range_of;
 use super::crl::{EntryReason, read_time};
-use super::extensions::{dotted, read_extension};
+use super::extensions::read_extension;
 use super::name::Name;
+use super::oid::dotted;
 use super::tlv::{self, Element, tag};
 
 /// id-sha1, with NULL.

@@ -12,15 +12,17 @@ use std::sync::Arc;
 
 use crate::journal::Reason;
 use crate::limits::{
-    NAME_COMPARISONS_MAX, NEEDS_MAX, PATH_DEPTH_MAX, PATH_STEPS_MAX, PATHS_MAX,
-    SIGNATURE_CHECKS_MAX,
+    BAG_CERTIFICATES_MAX, NAME_COMPARISONS_MAX, NEEDS_MAX, PATH_DEPTH_MAX, PATH_STEPS_MAX,
+    PATHS_MAX, POLICY_WORK_MAX, SIGNATURE_CHECKS_MAX, SIGNATURE_COST_MAX,
 };
 use crate::world::Timestamp;
 
+use super::certificate::Seat;
 use super::chain::{check_chain, check_issuer, check_leaf, check_signature_kind, distrust, over};
+use super::name::Name;
 use super::need::{Need, Tried, issuers_of};
 use super::revocation;
-use super::rules::Rules;
+use super::rules::{RevocationMode, Rules};
 use super::{AnchorId, AnchorSet, Certificate, Distrust, Evidence};
 
 /// What a leaf is judged by.
@@ -39,15 +41,23 @@ pub struct Question<'a> {
 pub struct Path {
     anchor: AnchorId,
     /// Subjects, leaf first, anchor last.
-    subjects: Vec<String>,
-    certificates: Vec<Arc<Certificate>>,
+    subjects: Arc<[String]>,
+    certificates: Arc<[Arc<Certificate>]>,
     /// What was let pass: status that could not be learnt, under `RevocationMode::Soft`.
-    notes: Vec<String>,
+    notes: Arc<[String]>,
 }
 
 impl Path {
     pub fn anchor(&self) -> AnchorId {
         self.anchor
+    }
+
+    /// The same path, and what was let pass this time.
+    pub(super) fn with_notes(&self, notes: Vec<String>) -> Self {
+        Self {
+            notes: notes.into(),
+            ..self.clone()
+        }
     }
 
     pub fn subjects(&self) -> &[String] {
@@ -71,8 +81,8 @@ impl Path {
                 .iter()
                 .map(|one| one.subject_text().to_owned())
                 .collect(),
-            certificates,
-            notes,
+            certificates: certificates.into(),
+            notes: notes.into(),
         }
     }
 }
@@ -89,6 +99,8 @@ pub struct Failure {
 pub struct Work {
     /// (certificate, issuer's key) -> whether the signature is right.
     checked: HashMap<([u8; 32], [u8; 32]), bool>,
+    /// What these checks cost, in hundredths of one with P-256.
+    cost: usize,
     comparisons: usize,
     steps: usize,
     paths: usize,
@@ -112,7 +124,7 @@ impl Work {
         self.paths
     }
 
-    /// Policy nodes made.
+    /// Policies and mappings read, and policy nodes made.
     pub fn policy_nodes(&self) -> usize {
         self.policies
     }
@@ -136,6 +148,10 @@ impl Work {
 
     pub(super) fn note_policies(&mut self, made: usize) {
         self.policies = self.policies.saturating_add(made);
+    }
+
+    pub(super) fn policies_left(&self) -> usize {
+        POLICY_WORK_MAX.saturating_sub(self.policies)
     }
 
     /// Books comparisons; false if that would be too many.
@@ -177,6 +193,12 @@ impl Work {
         if self.checked.len() >= SIGNATURE_CHECKS_MAX {
             return Err(over("signature checks", SIGNATURE_CHECKS_MAX));
         }
+        let cost = usize::try_from(issuer.check_cost).unwrap_or(usize::MAX);
+        self.cost = self.cost.saturating_add(cost);
+        if self.cost > SIGNATURE_COST_MAX {
+            let what = "hundredths of the work of a signature check with P-256";
+            return Err(over(what, SIGNATURE_COST_MAX));
+        }
         let right = right();
         self.checked.insert(pair, right);
         Ok(right)
@@ -193,7 +215,7 @@ pub fn build_path(leaf: &Arc<Certificate>, question: &Question<'_>) -> Result<Pa
     build_path_within(leaf, question, &mut Work::default())
 }
 
-/// As [`build_path`], within what `work` has left.
+/// As [`build_path`], within what `work` has left; a path that the anchors remember costs nothing.
 ///
 /// # Errors
 /// [`Distrust`].
@@ -202,7 +224,17 @@ pub fn build_path_within(
     question: &Question<'_>,
     work: &mut Work,
 ) -> Result<Path, Distrust> {
-    find_path(leaf, question, work).map_err(|failure| failure.why)
+    let remembered = &question.anchors.remembered;
+    if let Some(path) = remembered.find(leaf, question) {
+        // Status is asked for at each use; if it speaks against this path, another may do.
+        let status = revocation::check(path.certificates(), question, work, &mut Vec::new());
+        if let Ok(notes) = status {
+            return Ok(path.with_notes(notes));
+        }
+    }
+    let path = find_path(leaf, question, work).map_err(|failure| failure.why)?;
+    remembered.keep(leaf, question, &path);
+    Ok(path)
 }
 
 /// As [`build_path_within`], with the path that the failure was found on.
@@ -229,9 +261,15 @@ pub(super) fn find_path_below(
         path: vec![Arc::clone(leaf)],
     };
     check_leaf(leaf, question.rules, question.now).map_err(alone)?;
-    // a leaf among the anchors vouches for itself, but only after the checks above.
+    // a leaf among the anchors vouches for itself, but only after the checks above and its status.
     if question.anchors.contains(leaf) {
-        return Ok(Path::of(vec![Arc::clone(leaf)], leaf, Vec::new()));
+        question
+            .rules
+            .filter
+            .check(std::slice::from_ref(leaf))
+            .map_err(alone)?;
+        let notes = check_anchored_leaf(leaf, question, work, under_way).map_err(alone)?;
+        return Ok(Path::of(vec![Arc::clone(leaf)], leaf, notes));
     }
     check_signature_kind(leaf).map_err(alone)?;
     let mut search = Search {
@@ -241,6 +279,7 @@ pub(super) fn find_path_below(
         worst: None,
         paths: 0,
         nodes: Vec::new(),
+        by_issuer: HashMap::new(),
     };
     search.gather(leaf);
     search.descend();
@@ -249,6 +288,47 @@ pub(super) fn find_path_below(
         search.ask_for_issuers();
         let nothing = || alone(no_path(leaf, question.anchors));
         search.worst.unwrap_or_else(nothing)
+    })
+}
+
+/// The status of a leaf that is an anchor: told by whoever signed it. Who signed it is looked for in the bag,
+/// and need be no anchor: it only may speak against. One that signed itself has nobody who could.
+fn check_anchored_leaf(
+    leaf: &Arc<Certificate>,
+    question: &Question<'_>,
+    work: &mut Work,
+    under_way: &mut Vec<[u8; 32]>,
+) -> Result<Vec<String>, Distrust> {
+    let own = question.anchors.mode_of(leaf);
+    let mode = own.unwrap_or(question.rules.revocation);
+    if mode == RevocationMode::Off || leaf.is_self_issued() {
+        return Ok(Vec::new());
+    }
+    let rules = Rules {
+        revocation: mode,
+        ..question.rules.clone()
+    };
+    let question = &Question {
+        rules: &rules,
+        ..*question
+    };
+    let mut outcome = None;
+    let beside = question.bag.iter().take(BAG_CERTIFICATES_MAX);
+    for issuer in beside.chain(question.evidence.issuers()) {
+        if issuer.subject_name != leaf.issuer_name || !work.is_signed(leaf, issuer)? {
+            continue;
+        }
+        let path = [Arc::clone(leaf), Arc::clone(issuer)];
+        let found = revocation::check(&path, question, work, under_way);
+        match &found {
+            Err(why) if why.reason != Reason::RevocationUnknown => return found,
+            Ok(notes) if notes.is_empty() => outcome = Some(found),
+            _ => outcome = outcome.or(Some(found)),
+        }
+    }
+    outcome.unwrap_or_else(|| {
+        let path = [Arc::clone(leaf), Arc::clone(leaf)];
+        revocation::check(&path, question, work, under_way)
     })
 }
 
@@ -272,6 +352,7 @@ pub(super) fn telling(reason: Reason) -> u8 {
         // Another path may be wrong for good; this one may yet turn out right.
         Reason::RevocationUnknown => 11,
         Reason::OutOfBudget => 9,
+        Reason::Filtered => 10,
         Reason::CertificatePolicy
         | Reason::PathTooLong
         | Reason::NameConstraint
@@ -306,6 +387,8 @@ struct Search<'a, 'w> {
     paths: usize,
     /// The leaf first.
     nodes: Vec<Node<'a>>,
+    /// Issuer's name -> nodes.
+    by_issuer: HashMap<&'a Name, Vec<usize>>,
 }
 
 impl<'a> Search<'a, '_> {
@@ -336,7 +419,16 @@ impl<'a> Search<'a, '_> {
             evidence,
             ..
         } = self.question;
-        let beside = evidence.issuers();
+        if bag.len() > BAG_CERTIFICATES_MAX {
+            let limit = over("certificates beside the leaf", BAG_CERTIFICATES_MAX);
+            self.note(limit, vec![Arc::clone(leaf)]);
+        }
+        let mut by_subject: HashMap<&Name, Vec<&'a Arc<Certificate>>> = HashMap::new();
+        let beside = bag.iter().take(BAG_CERTIFICATES_MAX);
+        for certificate in beside.chain(evidence.issuers()) {
+            let named = by_subject.entry(&certificate.subject_name).or_default();
+            named.push(certificate);
+        }
         let mut seen = HashSet::from([leaf.fingerprint()]);
         self.nodes.push(Node {
             certificate: leaf,
@@ -347,15 +439,14 @@ impl<'a> Search<'a, '_> {
         let mut next = 0;
         while let Some(node) = self.nodes.get(next) {
             let below = node.certificate;
-            if !self.work.compare(bag.len().saturating_add(beside.len())) {
+            let named = by_subject.get(&below.issuer_name);
+            let named = named.map_or(&[][..], Vec::as_slice);
+            if !self.work.compare(named.len().saturating_add(1)) {
                 let limit = over("name comparisons", NAME_COMPARISONS_MAX);
                 return self.note(limit, self.way(next));
             }
-            let fits = |other: &&Arc<Certificate>| {
-                other.subject_name == below.issuer_name && !anchors.contains(other)
-            };
-            for certificate in bag.iter().chain(beside).filter(fits) {
-                if seen.insert(certificate.fingerprint()) {
+            for certificate in named {
+                if !anchors.contains(certificate) && seen.insert(certificate.fingerprint()) {
                     self.nodes.push(Node {
                         certificate,
                         anchors: vec![],
@@ -365,6 +456,10 @@ impl<'a> Search<'a, '_> {
                 }
             }
             next += 1;
+        }
+        for (index, node) in self.nodes.iter().enumerate() {
+            let named = self.by_issuer.entry(&node.certificate.issuer_name);
+            named.or_default().push(index);
         }
     }
 
@@ -401,7 +496,7 @@ impl<'a> Search<'a, '_> {
         let mut queue = VecDeque::new();
         for child in 0..self.nodes.len() {
             for anchor in anchors.issuers_of(self.certificate(child)) {
-                if self.join(anchor, child)? {
+                if self.join(anchor, Seat::Anchor, child)? {
                     self.node_mut(child).anchors.push(anchor);
                     if reached.insert(child) {
                         queue.push_back(child);
@@ -415,7 +510,7 @@ impl<'a> Search<'a, '_> {
                 continue;
             }
             for child in self.children(certificate) {
-                if child != issuer && self.join(certificate, child)? {
+                if child != issuer && self.join(certificate, Seat::BelowAnchor, child)? {
                     self.node_mut(child).issuers.push(issuer);
                     if reached.insert(child) {
                         queue.push_back(child);
@@ -444,17 +539,22 @@ impl<'a> Search<'a, '_> {
 
     /// The nodes that name `issuer` as theirs; those whose key identifier points at it first.
     fn children(&self, issuer: &Certificate) -> Vec<usize> {
-        let named = |index: &usize| self.certificate(*index).issuer_name == issuer.subject_name;
-        let mut children: Vec<usize> = (0..self.nodes.len()).filter(named).collect();
+        let named = self.by_issuer.get(&issuer.subject_name);
+        let mut children = named.cloned().unwrap_or_default();
         children.sort_by_key(|index| !self.certificate(*index).points_to(issuer));
         children
     }
 
     /// Whether `issuer` may have issued `child` and did, and `child` (if not the leaf) may issue in turn.
-    fn join(&mut self, issuer: &'a Arc<Certificate>, child: usize) -> Result<bool, Distrust> {
+    fn join(
+        &mut self,
+        issuer: &'a Arc<Certificate>,
+        seat: Seat,
+        child: usize,
+    ) -> Result<bool, Distrust> {
         self.work.step()?;
         let certificate = self.certificate(child);
-        match self.check_edge(issuer, certificate, child == 0) {
+        match self.check_edge(issuer, seat, certificate, child == 0) {
             Ok(()) => Ok(true),
             Err(failure) if failure.reason == Reason::OutOfBudget => Err(failure),
             Err(failure) => {
@@ -469,6 +569,7 @@ impl<'a> Search<'a, '_> {
     fn check_edge(
         &mut self,
         issuer: &Certificate,
+        seat: Seat,
         certificate: &Certificate,
         is_leaf: bool,
     ) -> Result<(), Distrust> {
@@ -480,13 +581,15 @@ impl<'a> Search<'a, '_> {
             );
             return Err(distrust(Reason::BadIssuerSignature, certificate, &what));
         }
-        // Of an issuer below an anchor this was checked when it was itself the child.
         let Question { rules, now, .. } = self.question;
-        check_issuer(issuer, rules, now)?;
+        // Of an issuer below an anchor this was checked when it was itself the child.
+        if seat == Seat::Anchor {
+            check_issuer(issuer, seat, rules, now)?;
+        }
         if is_leaf {
             Ok(())
         } else {
-            check_issuer(certificate, rules, now)
+            check_issuer(certificate, Seat::BelowAnchor, rules, now)
         }
     }
 
@@ -516,7 +619,8 @@ impl<'a> Search<'a, '_> {
             trail.push(issuer);
             let found = self.climb(trail);
             trail.pop();
-            if found.is_some() || self.paths > PATHS_MAX {
+            let spent = self.paths > PATHS_MAX || self.work.steps > PATH_STEPS_MAX;
+            if found.is_some() || spent {
                 return found;
             }
         }
@@ -555,9 +659,12 @@ impl<'a> Search<'a, '_> {
         }
         let chain: Vec<&Certificate> = path.iter().rev().map(|one| &**one).collect();
         check_chain(&chain, self.question.rules, self.work)?;
+        self.question.rules.filter.check(path)?;
         revocation::check(path, &self.question, self.work, self.under_way)
     }
 }
 
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests;

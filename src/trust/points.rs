@@ -2,6 +2,7 @@
 //! (RFC 5280 §4.2.1.13, §5.2.5). In: extension values. Out: names that can be compared, reasons as bits. Read
 //! by hand, because both sides must be read alike. Nothing is fetched.
 
+use super::general::General;
 use super::name::Name;
 use super::tlv::{self, Element, tag};
 
@@ -177,8 +178,8 @@ pub(super) fn general_names(value: &[u8]) -> Option<Vec<PointName>> {
     if names.is_empty() {
         return None;
     }
-    let read = |name: Element<'_>| match name.tag {
-        0xa4 => Name::parse(name.value).map(|found| PointName::Directory(found.name)),
+    let read = |name: Element<'_>| match General::read(name)? {
+        General::Directory(name) => Some(PointName::Directory(name)),
         _ => Some(PointName::Other(name.whole.to_vec())),
     };
     names.into_iter().map(read).collect()

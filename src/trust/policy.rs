@@ -5,15 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use der::asn1::ObjectIdentifier;
-
-use crate::limits::POLICY_NODES_MAX;
+use crate::limits::{POLICY_NODES_MAX, POLICY_WORK_MAX};
 
 use super::Certificate;
+use super::oid::Oid;
 use super::rules::{PolicyRules, Switch};
-
-/// RFC 5280 §4.2.1.4.
-const ANY_POLICY: ObjectIdentifier = ObjectIdentifier::new_unwrap("2.5.29.32.0");
 
 /// Why a path fails here.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,24 +18,24 @@ pub(super) enum PolicyFault {
     Broken(String),
     /// A certificate maps what must not be mapped, in words.
     Form(String),
-    /// More policies than [`POLICY_NODES_MAX`].
-    OverLimit,
+    /// More than this many of these.
+    OverLimit(&'static str, usize),
 }
 
 /// One node of the last level.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Node {
     /// expected_policy_set.
-    expected: BTreeSet<ObjectIdentifier>,
+    expected: BTreeSet<Oid>,
     /// Which acceptable policies it descends from: those whose parent is anyPolicy (RFC 9618 §5.4).
-    roots: BTreeSet<ObjectIdentifier>,
+    roots: BTreeSet<Oid>,
 }
 
 /// The valid policies of one level; `any` is the node of anyPolicy.
 #[derive(Debug, Default)]
 struct Level {
     any: bool,
-    nodes: BTreeMap<ObjectIdentifier, Node>,
+    nodes: BTreeMap<Oid, Node>,
 }
 
 /// The state variables of RFC 5280 §6.1.2.
@@ -51,14 +47,16 @@ pub(super) struct Policies<'r> {
     rules: &'r PolicyRules,
     /// None: the valid_policy_graph is NULL.
     level: Option<Level>,
-    /// Nodes made so far, all levels.
+    /// Policies and mappings read and nodes made so far, all levels.
     made: usize,
+    /// How many of them there may be.
+    left: usize,
 }
 
 impl<'r> Policies<'r> {
     /// For a path of `length` certificates below the anchor. What the anchor's certificate demands holds,
     /// too (RFC 5937 §3.2).
-    pub fn begin(length: usize, anchor: &Certificate, rules: &'r PolicyRules) -> Self {
+    pub fn begin(length: usize, anchor: &Certificate, rules: &'r PolicyRules, left: usize) -> Self {
         let counter = u32::try_from(length).unwrap_or(u32::MAX).saturating_add(1);
         // RFC 5280 §6.1.2 (d) to (f).
         let begin = |switch: Switch| match switch {
@@ -76,28 +74,37 @@ impl<'r> Policies<'r> {
             rules,
             level: Some(any),
             made: 1,
+            left,
         };
         state.tighten(anchor);
         state
     }
 
-    /// Nodes made so far.
+    /// What was read and made so far.
     pub fn made(&self) -> usize {
         self.made
+    }
+
+    /// Books work. Before it is done: a certificate can hold thousands of mappings, and lie on many paths.
+    fn spend(&mut self, count: usize) -> Result<(), PolicyFault> {
+        self.made = self.made.saturating_add(count);
+        if self.made > self.left {
+            let what = "certificate policies and mappings in all paths";
+            return Err(PolicyFault::OverLimit(what, POLICY_WORK_MAX));
+        }
+        Ok(())
     }
 
     /// RFC 5280 §6.1.3 (d) to (f).
     pub fn check(&mut self, certificate: &Certificate, last: bool) -> Result<(), PolicyFault> {
         self.level = match (certificate.policies(), self.level.take()) {
             (Some(policies), Some(level)) => {
+                self.spend(policies.len().max(level.width()))?;
                 let any = self.inhibit_any > 0 || (!last && certificate.is_self_issued());
                 level.next(policies, any, self.rules)?
             }
             _ => None,
         };
-        self.made = self
-            .made
-            .saturating_add(self.level.as_ref().map_or(0, |level| level.nodes.len()));
         self.demand()
     }
 
@@ -106,7 +113,7 @@ impl<'r> Policies<'r> {
         let mappings = &certificate.extensions.policy_mappings;
         if mappings
             .iter()
-            .any(|(from, to)| *from == ANY_POLICY || *to == ANY_POLICY)
+            .any(|(from, to)| from.is_any_policy() || to.is_any_policy())
         {
             return Err(PolicyFault::Form(
                 "it maps anyPolicy (RFC 5280 §6.1.4 (a))".to_owned(),
@@ -132,7 +139,7 @@ impl<'r> Policies<'r> {
         let acceptable = &self.rules.acceptable;
         let fits = |level: &Level| {
             acceptable.is_empty()
-                || acceptable.contains(&ANY_POLICY)
+                || acceptable.iter().any(Oid::is_any_policy)
                 || level.any
                 || level.nodes.values().any(|node| !node.roots.is_empty())
         };
@@ -163,27 +170,24 @@ impl<'r> Policies<'r> {
     }
 
     /// RFC 5280 §6.1.4 (b).
-    fn map(
-        &mut self,
-        mappings: &[(ObjectIdentifier, ObjectIdentifier)],
-    ) -> Result<(), PolicyFault> {
+    fn map(&mut self, mappings: &[(Oid, Oid)]) -> Result<(), PolicyFault> {
+        self.spend(mappings.len())?;
         let Some(level) = self.level.as_mut() else {
             return Ok(());
         };
         let mut mapped: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
         for (from, to) in mappings {
-            mapped.entry(*from).or_default().insert(*to);
+            mapped.entry(from).or_default().insert(to.clone());
         }
         for (from, to) in mapped {
             if self.mapping == 0 {
-                level.nodes.remove(&from);
-            } else if let Some(node) = level.nodes.get_mut(&from) {
+                level.nodes.remove(from);
+            } else if let Some(node) = level.nodes.get_mut(from) {
                 node.expected = to;
             } else if level.any {
-                self.made = self.made.saturating_add(1);
                 let roots = root(from, self.rules);
                 let expected = to;
-                level.nodes.insert(from, Node { expected, roots });
+                level.nodes.insert(from.clone(), Node { expected, roots });
             }
         }
         level.check_size()?;
@@ -195,10 +199,11 @@ impl<'r> Policies<'r> {
 }
 
 /// A policy whose parent is anyPolicy descends from itself, if it is one that is asked for.
-fn root(policy: ObjectIdentifier, rules: &PolicyRules) -> BTreeSet<ObjectIdentifier> {
+fn root(policy: &Oid, rules: &PolicyRules) -> BTreeSet<Oid> {
     Some(policy)
-        .filter(|policy| rules.acceptable.contains(policy))
+        .filter(|policy| rules.acceptable.contains(*policy))
         .into_iter()
+        .cloned()
         .collect()
 }
 
@@ -208,43 +213,49 @@ impl Level {
     }
 
     fn check_size(&self) -> Result<(), PolicyFault> {
-        let width = |node: &Node| node.expected.len().max(node.roots.len());
-        if self.nodes.values().map(width).sum::<usize>() > POLICY_NODES_MAX {
-            return Err(PolicyFault::OverLimit);
+        if self.width() > POLICY_NODES_MAX {
+            let what = "certificate policies at one level";
+            return Err(PolicyFault::OverLimit(what, POLICY_NODES_MAX));
         }
         Ok(())
+    }
+
+    /// How many policies its nodes hold.
+    fn width(&self) -> usize {
+        let width = |node: &Node| node.expected.len().max(node.roots.len());
+        self.nodes.values().map(width).sum()
     }
 
     /// RFC 5280 §6.1.3 (d): the level below, given a certificate's policies.
     fn next(
         self,
-        policies: &[ObjectIdentifier],
+        policies: &[Oid],
         any_allowed: bool,
         rules: &PolicyRules,
     ) -> Result<Option<Self>, PolicyFault> {
         // What is expected, with what it would descend from.
-        let mut expected: BTreeMap<ObjectIdentifier, BTreeSet<ObjectIdentifier>> = BTreeMap::new();
+        let mut expected: BTreeMap<Oid, BTreeSet<Oid>> = BTreeMap::new();
         for node in self.nodes.into_values() {
             for policy in node.expected {
                 expected
                     .entry(policy)
                     .or_default()
-                    .extend(node.roots.iter().copied());
+                    .extend(node.roots.iter().cloned());
             }
         }
         let mut next = Self::default();
-        let mut add = |policy: ObjectIdentifier, roots: BTreeSet<ObjectIdentifier>| {
-            let expected = BTreeSet::from([policy]);
+        let mut add = |policy: Oid, roots: BTreeSet<Oid>| {
+            let expected = BTreeSet::from([policy.clone()]);
             next.nodes.insert(policy, Node { expected, roots });
         };
-        for policy in policies.iter().filter(|policy| **policy != ANY_POLICY) {
+        for policy in policies.iter().filter(|policy| !policy.is_any_policy()) {
             match expected.remove(policy) {
-                Some(roots) => add(*policy, roots),
-                None if self.any => add(*policy, root(*policy, rules)),
+                Some(roots) => add(policy.clone(), roots),
+                None if self.any => add(policy.clone(), root(policy, rules)),
                 None => {}
             }
         }
-        if any_allowed && policies.contains(&ANY_POLICY) {
+        if any_allowed && policies.iter().any(Oid::is_any_policy) {
             expected
                 .into_iter()
                 .for_each(|(policy, roots)| add(policy, roots));
@@ -259,8 +270,18 @@ impl Level {
 mod tests {
     use super::*;
 
-    const A: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.3.1");
-    const B: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.3.2");
+    const A: &str = "1.2.3.1";
+    const B: &str = "1.2.3.2";
+    const ANY_POLICY: &str = "2.5.29.32.0";
+
+    fn oids(dotted: &[&str]) -> Vec<Oid> {
+        let oid = |text: &&str| Oid::parse(text).expect("an OID");
+        dotted.iter().map(oid).collect()
+    }
+
+    fn pairs() -> Vec<(Oid, Oid)> {
+        oids(&[A]).into_iter().zip(oids(&[B])).collect()
+    }
 
     static ANY: PolicyRules = PolicyRules {
         acceptable: BTreeSet::new(),
@@ -279,23 +300,26 @@ mod tests {
     #[test]
     fn a_policy_holds_only_if_every_level_names_it_or_any_policy() {
         let first = top()
-            .next(&[A], true, &ANY)
+            .next(&oids(&[A]), true, &ANY)
             .expect("small")
             .expect("not empty");
         let both = first
-            .next(&[A, B], true, &ANY)
+            .next(&oids(&[A, B]), true, &ANY)
             .expect("small")
             .expect("not empty");
-        assert_eq!(both.nodes.keys().collect::<Vec<_>>(), [&A]);
-        assert!(both.next(&[B], true, &ANY).expect("small").is_none());
+        assert_eq!(
+            both.nodes.keys().collect::<Vec<_>>(),
+            oids(&[A]).iter().collect::<Vec<_>>()
+        );
+        assert!(both.next(&oids(&[B]), true, &ANY).expect("small").is_none());
         let any = top()
-            .next(&[ANY_POLICY], true, &ANY)
+            .next(&oids(&[ANY_POLICY]), true, &ANY)
             .expect("small")
             .expect("not empty");
-        assert!(any.next(&[B], true, &ANY).expect("small").is_some());
+        assert!(any.next(&oids(&[B]), true, &ANY).expect("small").is_some());
         assert!(
             top()
-                .next(&[ANY_POLICY], false, &ANY)
+                .next(&oids(&[ANY_POLICY]), false, &ANY)
                 .expect("small")
                 .is_none()
         );
@@ -309,25 +333,34 @@ mod tests {
             inhibit_any: 1,
             rules: &ANY,
             made: 0,
-            level: top().next(&[A], true, &ANY).expect("small"),
+            left: 100,
+            level: top().next(&oids(&[A]), true, &ANY).expect("small"),
         };
         let mut mapped = at(1);
-        assert_eq!(mapped.map(&[(A, B)]), Ok(()));
+        assert_eq!(mapped.map(&pairs()), Ok(()));
         let level = mapped.level.take().expect("not empty");
-        assert!(level.next(&[B], true, &ANY).expect("small").is_some());
+        assert!(
+            level
+                .next(&oids(&[B]), true, &ANY)
+                .expect("small")
+                .is_some()
+        );
         let mut inhibited = at(0);
-        assert_eq!(inhibited.map(&[(A, B)]), Ok(()));
+        assert_eq!(inhibited.map(&pairs()), Ok(()));
         assert!(inhibited.level.is_none());
         assert!(inhibited.demand().is_err());
     }
 
     #[test]
     fn more_policies_than_the_limit_are_no_verdict() {
-        let oid = |n: usize| ObjectIdentifier::new(&format!("1.2.3.{n}")).expect("an OID");
+        let oid = |n: usize| Oid::parse(&format!("1.2.3.{n}")).expect("an OID");
         let many: Vec<_> = (0..=POLICY_NODES_MAX).map(oid).collect();
         assert_eq!(
             top().next(&many, true, &ANY).err(),
-            Some(PolicyFault::OverLimit)
+            Some(PolicyFault::OverLimit(
+                "certificate policies at one level",
+                POLICY_NODES_MAX
+            ))
         );
     }
 
@@ -335,10 +368,10 @@ mod tests {
     fn what_is_mapped_descends_from_the_policy_above_and_only_that_is_asked_for() {
         for (acceptable, fine) in [(A, true), (B, false), (ANY_POLICY, true)] {
             let rules = PolicyRules {
-                acceptable: BTreeSet::from([acceptable]),
+                acceptable: oids(&[acceptable]).into_iter().collect(),
                 ..PolicyRules::default()
             };
-            let level = top().next(&[A], true, &rules).expect("small");
+            let level = top().next(&oids(&[A]), true, &rules).expect("small");
             let mut state = Policies {
                 explicit: 0,
                 mapping: 1,
@@ -346,10 +379,11 @@ mod tests {
                 rules: &rules,
                 level,
                 made: 0,
+                left: 100,
             };
-            state.map(&[(A, B)]).expect("small");
+            state.map(&pairs()).expect("small");
             let level = state.level.take().expect("not empty");
-            let last = level.next(&[B], true, &rules).expect("small");
+            let last = level.next(&oids(&[B]), true, &rules).expect("small");
             let last = last.expect("not empty");
             let rooted = last.nodes.values().any(|node| !node.roots.is_empty());
             assert_eq!(rooted || acceptable == ANY_POLICY, fine, "{acceptable}");

@@ -16,7 +16,7 @@ use super::need::{Need, Tried, Waiting, crls_of, has_pointer, responders_of};
 use super::ocsp::{Answers, CertId, CertStatus, Single};
 use super::path::{Question, Work, find_path_below};
 use super::points::{ALL_REASONS, Only, Point, PointName, PointNames, Scope};
-use super::rules::{NoPointer, RevocationMode, RevocationScope, Rules};
+use super::rules::{NoPointer, RevocationMode, RevocationScope, Rules, Standard};
 use super::{AnchorSet, Certificate, Distrust};
 
 /// What is known of one certificate.
@@ -51,6 +51,9 @@ pub(super) fn check(
         let (Some(certificate), Some(above)) = (path.get(index), path.get(index + 1..)) else {
             continue;
         };
+        if question.evidence.is_empty() && found.accepts(certificate, rules) {
+            continue;
+        }
         under_way.push(certificate.fingerprint());
         let case = Case {
             certificate,
@@ -78,13 +81,21 @@ struct Found {
 }
 
 impl Found {
+    /// Whether it may pass because it says nowhere where its status is told; noted then.
+    fn accepts(&mut self, certificate: &Certificate, rules: &Rules) -> bool {
+        if rules.no_pointer != NoPointer::Accept || has_pointer(certificate) {
+            return false;
+        }
+        let what = "it does not say where its status is told: accepted (revocation.no_pointer)";
+        let note = distrust(Reason::RevocationUnknown, certificate, what);
+        self.notes.push(note.detail);
+        true
+    }
+
     fn unknown(&mut self, case: &Case<'_>, mut what: String) {
         let (certificate, evidence) = (case.certificate, case.question.evidence);
-        let accepted = case.question.rules.no_pointer == NoPointer::Accept;
-        if accepted && !has_pointer(certificate) {
-            let what = "it does not say where its status is told: accepted (revocation.no_pointer)";
-            let note = distrust(Reason::RevocationUnknown, certificate, what);
-            return self.notes.push(note.detail);
+        if self.accepts(certificate, case.question.rules) {
+            return;
         }
         for need in case.needs() {
             if let Some(Tried::Failed(why)) = evidence.tried(&need) {
@@ -324,6 +335,9 @@ impl Case<'_> {
                 "a CRL is unusable: {}",
                 crl.defects.join("; ")
             )));
+        }
+        if crl.lists_twice && self.question.rules.standard == Standard::Rfc5280 {
+            return Ok(Err("a CRL lists a certificate twice".to_owned()));
         }
         if let Err(what) = crl.signature_kind() {
             return Ok(Err(format!("a CRL is signed with {what} (A-021)")));

@@ -2,10 +2,12 @@
 //! judges, so that the roads and `carepost trust check` ask the same function under different rules.
 
 use std::collections::BTreeSet;
-
-use der::asn1::ObjectIdentifier;
+use std::sync::Arc;
 
 use crate::limits::RSA_BITS_MIN;
+
+use super::filter::Filter;
+use super::oid::Oid;
 
 /// RFC 5280 §4.2.1.12, id-kp-emailProtection.
 pub const EMAIL_PROTECTION: &str = "1.3.6.1.5.5.7.3.4";
@@ -42,7 +44,7 @@ pub enum ExtendedUsage {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicyRules {
     /// user-initial-policy-set; empty is anyPolicy.
-    pub acceptable: BTreeSet<ObjectIdentifier>,
+    pub acceptable: BTreeSet<Oid>,
     /// initial-explicit-policy.
     pub explicit: Switch,
     /// initial-policy-mapping-inhibit.
@@ -125,12 +127,17 @@ pub struct RevocationRules {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     pub standard: Standard,
+    /// Whether what a PKI may leave out as a whole must be there throughout: key identifiers, and keyUsage of
+    /// CAs (RFC 5280 §4.2.1.1 to §4.2.1.3).
+    pub throughout: Switch,
     pub purpose: PathPurpose,
     /// Whether a CA may stand at the leaf's place (A-018 says no).
     pub ca_as_leaf: Switch,
     pub extended_usage: ExtendedUsage,
     pub policies: PolicyRules,
     pub rsa_bits_min: u32,
+    /// What the operator asks beyond a valid path.
+    pub filter: Arc<Filter>,
     pub revocation: RevocationMode,
     pub revocation_scope: RevocationScope,
     pub no_pointer: NoPointer,
@@ -141,14 +148,25 @@ impl Rules {
     pub fn direct(purpose: PathPurpose) -> Self {
         Self {
             standard: Standard::Direct,
+            throughout: Switch::Off,
             purpose,
             ca_as_leaf: Switch::Off,
             extended_usage: ExtendedUsage::Only(EMAIL_PROTECTION.to_owned()),
             policies: PolicyRules::default(),
             rsa_bits_min: RSA_BITS_MIN,
+            filter: Arc::default(),
             revocation: RevocationMode::Off,
             revocation_scope: RevocationScope::All,
             no_pointer: NoPointer::Unknown,
+        }
+    }
+
+    /// What they ask about revocation.
+    pub fn asked(&self) -> RevocationRules {
+        RevocationRules {
+            mode: self.revocation,
+            scope: self.revocation_scope,
+            no_pointer: self.no_pointer,
         }
     }
 
@@ -166,6 +184,7 @@ impl Rules {
     pub fn rfc5280() -> Self {
         Self {
             standard: Standard::Rfc5280,
+            throughout: Switch::On,
             ca_as_leaf: Switch::On,
             extended_usage: ExtendedUsage::Any,
             ..Self::direct(PathPurpose::Any)
@@ -177,6 +196,7 @@ impl Rules {
     pub fn plain_mail() -> Self {
         let mail = Self::direct(PathPurpose::Sign);
         Self {
+            throughout: mail.throughout,
             purpose: mail.purpose,
             extended_usage: mail.extended_usage,
             ..Self::rfc5280()
@@ -190,6 +210,7 @@ impl Rules {
             ca_as_leaf: Switch::On,
             extended_usage: ExtendedUsage::Any,
             policies: PolicyRules::default(),
+            filter: Arc::default(),
             ..self.clone()
         }
     }

@@ -155,7 +155,7 @@ mod tests {
         };
         store
             .write("test", move |tx| {
-                Box::pin(async move { insert(tx.conn()).await })
+                Box::pin(async move { insert(tx.conn().await?).await })
             })
             .await
             .expect("inserts");

@@ -1,6 +1,12 @@
-//! Certificates for tests, built octet by octet so that single fields can be bent in ways no issuing library
-//! allows.
+//! Certificates and CRLs for tests and benches, built octet by octet so that single fields can be bent in
+//! ways no issuing library allows. Not part of what is built for use.
 
+pub mod bags;
+pub mod chance;
+pub mod oracle;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +22,11 @@ use super::Certificate;
 use super::tlv;
 
 /// When all tests take place.
-pub(crate) const NOW: Timestamp = Timestamp(1_795_309_323_000_000);
-pub(crate) const DAY: Duration = Duration::from_secs(86_400);
+pub const NOW: Timestamp = Timestamp(1_795_309_323_000_000);
+pub const DAY: Duration = Duration::from_secs(86_400);
 
-pub(crate) const ECDSA_SHA256: &str = "1.2.840.10045.4.3.2";
+pub const ECDSA_SHA256: &str = "1.2.840.10045.4.3.2";
+pub const RSA_SHA256: &str = "1.2.840.113549.1.1.11";
 const DIGITAL_SIGNATURE: u8 = 0x80;
 const KEY_ENCIPHERMENT: u8 = 0x20;
 const KEY_AGREEMENT: u8 = 0x08;
@@ -27,35 +34,31 @@ const KEY_CERT_SIGN: u8 = 0x04;
 const CRL_SIGN: u8 = 0x02;
 
 /// One element.
-pub(crate) fn el(tag: u8, value: &[u8]) -> Vec<u8> {
+pub fn el(tag: u8, value: &[u8]) -> Vec<u8> {
     let length = value.len();
     let mut out = vec![tag];
-    match u8::try_from(length) {
-        Ok(short) if short < 0x80 => out.push(short),
-        Ok(long) => out.extend([0x81, long]),
-        Err(_) if length < 0x1_0000 => out.extend([0x82, (length >> 8) as u8, length as u8]),
-        Err(_) => out.extend([
-            0x83,
-            u8::try_from(length >> 16).expect("short"),
-            (length >> 8) as u8,
-            length as u8,
-        ]),
+    let octets = u32::try_from(length).expect("short").to_be_bytes();
+    match octets {
+        [0, 0, 0, short] if short < 0x80 => out.push(short),
+        [0, 0, 0, long] => out.extend([0x81, long]),
+        [0, 0, long, rest] => out.extend([0x82, long, rest]),
+        [_, long, rest @ ..] => out.extend([0x83, long, rest[0], rest[1]]),
     }
     out.extend(value);
     out
 }
 
-pub(crate) fn oid(dotted: &str) -> Vec<u8> {
+pub fn oid(dotted: &str) -> Vec<u8> {
     el(0x06, ObjectIdentifier::new_unwrap(dotted).as_bytes())
 }
 
 /// `CN=text`.
-pub(crate) fn name(text: &str) -> Vec<u8> {
+pub fn name(text: &str) -> Vec<u8> {
     let attribute = [oid("2.5.4.3"), el(0x0c, text.as_bytes())].concat();
     el(0x30, &el(0x31, &el(0x30, &attribute)))
 }
 
-pub(crate) fn extension(dotted: &str, critical: bool, value: &[u8]) -> Vec<u8> {
+pub fn extension(dotted: &str, critical: bool, value: &[u8]) -> Vec<u8> {
     let critical = if critical {
         el(0x01, &[0xff])
     } else {
@@ -64,35 +67,35 @@ pub(crate) fn extension(dotted: &str, critical: bool, value: &[u8]) -> Vec<u8> {
     el(0x30, &[oid(dotted), critical, el(0x04, value)].concat())
 }
 
-pub(crate) fn basic_constraints(ca: bool, path_len: Option<u8>) -> Vec<u8> {
+pub fn basic_constraints(ca: bool, path_len: Option<u8>) -> Vec<u8> {
     let ca = if ca { el(0x01, &[0xff]) } else { Vec::new() };
     let path_len = path_len.map_or_else(Vec::new, |length| el(0x02, &[length]));
     extension("2.5.29.19", true, &el(0x30, &[ca, path_len].concat()))
 }
 
 /// The first octet of the BIT STRING.
-pub(crate) fn key_usage(bits: u8) -> Vec<u8> {
+pub fn key_usage(bits: u8) -> Vec<u8> {
     let unused = u8::try_from(bits.trailing_zeros()).expect("small").min(7);
     extension("2.5.29.15", true, &el(0x03, &[unused, bits]))
 }
 
 /// Names as (tag, text): 1 rfc822Name, 2 dNSName, 6 URI, 7 iPAddress.
-pub(crate) fn general_names(names: &[(u8, &str)]) -> Vec<u8> {
+pub fn general_names(names: &[(u8, &str)]) -> Vec<u8> {
     names
         .iter()
         .flat_map(|(form, text)| el(0x80 | form, text.as_bytes()))
         .collect()
 }
 
-pub(crate) fn san(names: &[(u8, &str)]) -> Vec<u8> {
+pub fn san(names: &[(u8, &str)]) -> Vec<u8> {
     extension("2.5.29.17", false, &el(0x30, &general_names(names)))
 }
 
-pub(crate) fn extended_key_usage(dotted: &str) -> Vec<u8> {
+pub fn extended_key_usage(dotted: &str) -> Vec<u8> {
     extension("2.5.29.37", false, &el(0x30, &oid(dotted)))
 }
 
-pub(crate) fn name_constraints(permitted: &[(u8, &str)], excluded: &[(u8, &str)]) -> Vec<u8> {
+pub fn name_constraints(permitted: &[(u8, &str)], excluded: &[(u8, &str)]) -> Vec<u8> {
     let trees = |tag: u8, names: &[(u8, &str)]| {
         let trees: Vec<u8> = names
             .iter()
@@ -114,53 +117,103 @@ pub(crate) fn name_constraints(permitted: &[(u8, &str)], excluded: &[(u8, &str)]
     )
 }
 
-pub(crate) fn policies(dotted: &[&str]) -> Vec<u8> {
+pub fn policies(dotted: &[&str]) -> Vec<u8> {
     let list: Vec<u8> = dotted.iter().flat_map(|one| el(0x30, &oid(one))).collect();
     extension("2.5.29.32", false, &el(0x30, &list))
 }
 
-pub(crate) fn require_explicit_policy(skip: u8) -> Vec<u8> {
+pub fn require_explicit_policy(skip: u8) -> Vec<u8> {
     extension("2.5.29.36", true, &el(0x30, &el(0x80, &[skip])))
 }
 
-pub(crate) fn policy_mappings(pairs: &[(&str, &str)]) -> Vec<u8> {
+pub fn policy_mappings(pairs: &[(&str, &str)]) -> Vec<u8> {
     let pair = |(from, to): &(&str, &str)| el(0x30, &[oid(from), oid(to)].concat());
     let list: Vec<u8> = pairs.iter().flat_map(pair).collect();
     extension("2.5.29.33", true, &el(0x30, &list))
 }
 
-pub(crate) fn inhibit_any_policy(skip: u8) -> Vec<u8> {
+/// policyConstraints with inhibitPolicyMapping alone.
+pub fn inhibit_policy_mapping(skip: u8) -> Vec<u8> {
+    extension("2.5.29.36", true, &el(0x30, &el(0x81, &[skip])))
+}
+
+pub fn subject_key_id(id: &[u8]) -> Vec<u8> {
+    extension("2.5.29.14", false, &el(0x04, id))
+}
+
+/// authorityKeyIdentifier with keyIdentifier alone.
+pub fn authority_key_id(id: &[u8]) -> Vec<u8> {
+    extension("2.5.29.35", false, &el(0x30, &el(0x80, id)))
+}
+
+/// subjectAltName of whole GeneralNames, critical or not.
+pub fn alt_names(critical: bool, names: &[Vec<u8>]) -> Vec<u8> {
+    extension("2.5.29.17", critical, &el(0x30, &names.concat()))
+}
+
+/// nameConstraints of whole GeneralNames.
+pub fn trees(permitted: &[Vec<u8>], excluded: &[Vec<u8>]) -> Vec<u8> {
+    let list = |tag: u8, names: &[Vec<u8>]| match names {
+        [] => Vec::new(),
+        names => el(
+            tag,
+            &names
+                .iter()
+                .flat_map(|one| el(0x30, one))
+                .collect::<Vec<u8>>(),
+        ),
+    };
+    let both = [list(0xa0, permitted), list(0xa1, excluded)].concat();
+    extension("2.5.29.30", true, &el(0x30, &both))
+}
+
+/// A Name of attributes as (type, tag of the string, text), one an RDN.
+pub fn long_name(attributes: &[(&str, u8, &str)]) -> Vec<u8> {
+    let rdn = |(kind, form, text): &(&str, u8, &str)| {
+        let attribute = [oid(kind), el(*form, text.as_bytes())].concat();
+        el(0x31, &el(0x30, &attribute))
+    };
+    el(0x30, &attributes.iter().flat_map(rdn).collect::<Vec<u8>>())
+}
+
+pub fn inhibit_any_policy(skip: u8) -> Vec<u8> {
     extension("2.5.29.54", true, &el(0x02, &[skip]))
 }
 
 /// `[0] DistributionPointName` with one URI.
-pub(crate) fn point_name(uri: &str) -> Vec<u8> {
+pub fn point_name(uri: &str) -> Vec<u8> {
     el(0xa0, &el(0xa0, &general_names(&[(6, uri)])))
 }
 
 /// cRLDistributionPoints with one point of these parts.
-pub(crate) fn distribution_point(parts: &[Vec<u8>]) -> Vec<u8> {
+pub fn distribution_point(parts: &[Vec<u8>]) -> Vec<u8> {
     extension("2.5.29.31", false, &el(0x30, &el(0x30, &parts.concat())))
 }
 
 /// issuingDistributionPoint of these parts.
-pub(crate) fn scope(parts: &[Vec<u8>]) -> Vec<u8> {
+pub fn scope(parts: &[Vec<u8>]) -> Vec<u8> {
     extension("2.5.29.28", true, &el(0x30, &parts.concat()))
 }
 
-pub(crate) fn directory_name(text: &str) -> Vec<u8> {
+pub fn directory_name(text: &str) -> Vec<u8> {
     el(0xa4, &name(text))
 }
 
 /// A CRL to make.
 #[derive(Clone)]
-pub(crate) struct MakeCrl {
+pub struct MakeCrl {
     pub this_update: Timestamp,
     pub next_update: Option<Timestamp>,
     /// Serial number and entry extensions.
     pub entries: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
     pub extensions: Vec<Vec<u8>>,
     pub version: Option<u8>,
+}
+
+impl Default for MakeCrl {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl MakeCrl {
@@ -224,13 +277,15 @@ impl MakeCrl {
 
 /// What to make.
 #[derive(Clone)]
-pub(crate) struct Make {
+pub struct Make {
     pub subject: Vec<u8>,
     /// Contents of version, as in 2 for v3; None for v1.
     pub version: Option<u8>,
     pub serial: Vec<u8>,
     pub not_before: Timestamp,
     pub not_after: Timestamp,
+    /// The two times, if they are not to be written from the fields above.
+    pub times: Option<Vec<u8>>,
     /// What stands between key and extensions.
     pub unique_ids: Vec<u8>,
     pub extensions: Vec<Vec<u8>>,
@@ -243,13 +298,13 @@ pub(crate) struct Make {
 
 /// A certificate with its key.
 #[derive(Clone)]
-pub(crate) struct Made {
+pub struct Made {
     pub key: PrivateKey,
     pub certificate: Arc<Certificate>,
     subject: Vec<u8>,
 }
 
-pub(crate) fn key(kind: KeyKind) -> PrivateKey {
+pub fn key(kind: KeyKind) -> PrivateKey {
     make_key(kind).expect("keys can be made")
 }
 
@@ -268,6 +323,7 @@ impl Make {
             serial: vec![1],
             not_before: NOW.minus(DAY),
             not_after: NOW.plus(DAY),
+            times: None,
             unique_ids: Vec::new(),
             extensions,
             inner_algorithm: ECDSA_SHA256,
@@ -325,6 +381,20 @@ impl Make {
         self
     }
 
+    /// Signed by a key with RSA.
+    pub fn with_rsa(self) -> Self {
+        Self {
+            inner_algorithm: RSA_SHA256,
+            algorithm: RSA_SHA256,
+            ..self
+        }
+    }
+
+    /// With this subject, DER of a Name.
+    pub fn named(self, subject: Vec<u8>) -> Self {
+        Self { subject, ..self }
+    }
+
     pub fn by_itself(self) -> Made {
         let (name, key) = (self.subject.clone(), self.key.clone());
         self.sign(&name, &key)
@@ -354,7 +424,8 @@ impl Make {
         } else {
             el(0xa3, &el(0x30, &self.extensions.concat()))
         };
-        let validity = [time(self.not_before), time(self.not_after)].concat();
+        let plain = || [time(self.not_before), time(self.not_after)].concat();
+        let validity = self.times.clone().unwrap_or_else(plain);
         let tbs = [
             version,
             el(0x02, &self.serial),
@@ -386,8 +457,22 @@ fn time(at: Timestamp) -> Vec<u8> {
     el(0x18, text.as_bytes())
 }
 
-/// The SubjectPublicKeyInfo, taken from a certificate that `crypto` makes.
+/// The SubjectPublicKeyInfo; made once a key, because some tests make thousands of certificates.
 fn spki(key: &PrivateKey) -> Vec<u8> {
+    thread_local! {
+        static KNOWN: RefCell<HashMap<[u8; 32], Vec<u8>>> = RefCell::default();
+    }
+    let id = sha256(&key.to_pkcs8().expect("a key"));
+    if let Some(known) = KNOWN.with_borrow(|known| known.get(&id).cloned()) {
+        return known;
+    }
+    let made = make_spki(key);
+    KNOWN.with_borrow_mut(|known| known.insert(id, made.clone()));
+    made
+}
+
+/// Taken from a certificate that `crypto` makes.
+fn make_spki(key: &PrivateKey) -> Vec<u8> {
     let template = Template {
         common_name: "key".into(),
         purpose: Purpose::Ca { path_len: None },
@@ -403,7 +488,7 @@ fn spki(key: &PrivateKey) -> Vec<u8> {
 }
 
 /// A store in `dir` whose clock stands at [`NOW`], with d.example as our domain.
-pub(crate) async fn open_store(dir: &Path) -> Store {
+pub async fn open_store(dir: &Path) -> Store {
     let paths = Paths {
         database: dir.join("carepost.db"),
         blobs: dir.join("blobs"),
@@ -417,7 +502,7 @@ pub(crate) async fn open_store(dir: &Path) -> Store {
     store
         .write("test", move |tx| {
             Box::pin(async move {
-                sqlx::query(insert).execute(tx.conn()).await?;
+                sqlx::query(insert).execute(tx.conn().await?).await?;
                 Ok(())
             })
         })
@@ -427,7 +512,7 @@ pub(crate) async fn open_store(dir: &Path) -> Store {
 }
 
 /// Names of the events in the journal, in order.
-pub(crate) async fn events(store: &Store) -> Vec<String> {
+pub async fn events(store: &Store) -> Vec<String> {
     let select = "SELECT event FROM journal ORDER BY node, seq";
     store
         .read("test", move |conn| {

@@ -150,7 +150,7 @@ pub async fn commit(
     if !kept {
         return Ok(None);
     }
-    note_opened(tx, message, facts).await?;
+    note_opened(tx, message, facts);
     tx.record(Entry::message(&tenant, message, facts.event.clone()));
     let mut committed = Committed::default();
     for verdict in verdicts {
@@ -176,12 +176,12 @@ pub async fn commit(
                 reason,
                 detail,
             } => {
-                refuse(tx, &tenant, message, &recipient, reason, &detail).await?;
+                refuse(tx, &tenant, message, &recipient, reason, &detail);
             }
             Verdict::Undecided {
                 recipient, needs, ..
             } => {
-                undecided(tx, &tenant, message, &recipient, needs).await?;
+                undecided(tx, &tenant, message, &recipient, needs);
             }
         }
     }
@@ -211,7 +211,7 @@ pub async fn commit_unopenable(
             reason: Some(reason),
             detail,
         };
-        legs::set_state(tx, message, recipient, &OPENABLE, change).await?;
+        legs::set_state(tx, message, recipient, &OPENABLE, change);
     }
     tenants.sort_unstable();
     tenants.dedup();
@@ -244,12 +244,9 @@ struct Granted {
     reports: Vec<(&'static str, Draft)>,
 }
 
-async fn note_opened(
-    tx: &mut Tx,
-    message: TrackingId,
-    facts: &OpenedFacts,
-) -> Result<(), StoreError> {
-    sqlx::query(
+fn note_opened(tx: &mut Tx, message: TrackingId, facts: &OpenedFacts) {
+    tx.later(
+        "trust::note_opened",
         "UPDATE message SET message_id = $2, sender = $3, sender_key = $4, digest = $5, kind = $6 WHERE id = $1",
     )
     .bind(message.to_string())
@@ -260,11 +257,7 @@ async fn note_opened(
     .bind(match facts.kind {
         Kind::Message => "message",
         Kind::Report => "mdn",
-    })
-    .execute(tx.conn())
-    .await
-    .named("trust::note_opened")?;
-    Ok(())
+    });
 }
 
 async fn commit_grant(
@@ -287,7 +280,7 @@ async fn commit_grant(
             reason: None,
             detail: &earlier,
         };
-        legs::set_state(tx, message, &recipient, &OPENABLE, change).await?;
+        legs::set_state(tx, message, &recipient, &OPENABLE, change);
         tx.record(Entry::leg(
             tenant,
             message,
@@ -300,7 +293,7 @@ async fn commit_grant(
     }
     let event = granted_event(grant, profile);
     tx.record(Entry::leg(tenant, message, &recipient, event));
-    note_grant(tx, facts.asked, &next).await?;
+    note_grant(tx, facts.asked, &next);
     for (kind, draft) in reports {
         let leases =
             draft::insert_report(tx, tenant, &draft, message, facts.hint.as_deref()).await?;
@@ -407,7 +400,7 @@ async fn seen_before(
     .bind(message.to_string())
     .bind(now.0)
     .bind(now.minus(limits::DUPLICATE_WINDOW).0)
-    .fetch_optional(tx.conn())
+    .fetch_optional(tx.conn().await?)
     .await
     .named("trust::seen_before")?;
     if fresh.is_some() {
@@ -417,13 +410,13 @@ async fn seen_before(
         sqlx::query_as("SELECT message_id FROM seen WHERE recipient_key = $1 AND digest = $2")
             .bind(recipient.key())
             .bind(&digest)
-            .fetch_one(tx.conn())
+            .fetch_one(tx.conn().await?)
             .await
             .named("trust::seen_before")?;
     Ok(Some(earlier))
 }
 
-async fn note_grant(tx: &mut Tx, asked: bool, next: &Next) -> Result<(), StoreError> {
+fn note_grant(tx: &mut Tx, asked: bool, next: &Next) {
     let grant = next.grant();
     let (state, reason, detail) = match next {
         Next::Deliver(_) => (LegState::Delivering, None, ""),
@@ -431,7 +424,8 @@ async fn note_grant(tx: &mut Tx, asked: bool, next: &Next) -> Result<(), StoreEr
         Next::Settled(_) => (LegState::Settled, None, ""),
     };
     let now = tx.now();
-    sqlx::query(
+    tx.later(
+        "trust::note_grant",
         "UPDATE leg SET state = $3, reason = $4, detail = $5, anchor = $6, signer = $7, asked = $8, updated_at = $9
          WHERE message_id = $1 AND recipient_key = $2",
     )
@@ -443,54 +437,49 @@ async fn note_grant(tx: &mut Tx, asked: bool, next: &Next) -> Result<(), StoreEr
     .bind(grant.anchor().to_string())
     .bind(crate::crypto::hex(&grant.signer()))
     .bind(i64::from(asked))
-    .bind(now.0)
-    .execute(tx.conn())
-    .await
-    .named("trust::note_grant")?;
-    legs::conclude(tx, grant.message()).await
+    .bind(now.0);
+    legs::conclude(tx, grant.message());
 }
 
-async fn refuse(
+fn refuse(
     tx: &mut Tx,
     tenant: &str,
     message: TrackingId,
     recipient: &Address,
     reason: Reason,
     detail: &str,
-) -> Result<(), StoreError> {
+) {
     let change = Change {
         state: LegState::Refused,
         reason: Some(reason),
         detail,
     };
-    legs::set_state(tx, message, recipient, &OPENABLE, change).await?;
+    legs::set_state(tx, message, recipient, &OPENABLE, change);
     let event = Event::Refused {
         reason,
         detail: detail.to_owned(),
     };
     tx.record(Entry::leg(tenant, message, recipient, event));
-    Ok(())
 }
 
-async fn undecided(
+fn undecided(
     tx: &mut Tx,
     tenant: &str,
     message: TrackingId,
     recipient: &Address,
     needs: Vec<String>,
-) -> Result<(), StoreError> {
+) {
     let detail = needs.join(", ");
     let change = Change {
         state: LegState::Undecided,
         reason: Some(Reason::RevocationUnknown),
         detail: &detail,
     };
-    legs::set_state(tx, message, recipient, &OPENABLE, change).await?;
+    legs::set_state(tx, message, recipient, &OPENABLE, change);
     tx.record(Entry::leg(
         tenant,
         message,
         recipient,
         Event::Undecided { needs },
     ));
-    Ok(())
 }

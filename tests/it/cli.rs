@@ -236,6 +236,29 @@ fn a_missing_key_encryption_key_stops_everything() {
     gateway.serve();
 }
 
+/// A key that is well formed and another one would make every domain unusable, and what arrives now unreadable later.
+#[test]
+fn the_key_encryption_key_of_another_gateway_stops_everything() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut gateway, _dns) = gateway(folder.path());
+    let key = gateway.dir.join("kek");
+    let right = std::fs::read_to_string(&key).expect("a key");
+    let turned = right
+        .replace(['0', '1', '2', '3'], "4")
+        .replace(['a', 'b'], "c");
+    assert_ne!(turned, right);
+    std::fs::write(&key, turned).expect("written");
+    for verb in [["serve"].as_slice(), &["domain", "list"]] {
+        let said = gateway.refused(78, verb);
+        assert!(
+            said.contains("not the one of this database") && said.contains("\n  do: "),
+            "{said}"
+        );
+    }
+    std::fs::write(&key, right).expect("written");
+    gateway.serve();
+}
+
 /// A database that a newer carepost has changed is left alone.
 #[test]
 fn a_database_from_a_newer_version_is_left_alone() {

@@ -18,4 +18,5 @@ mod revocation;
 mod roads;
 mod submission;
 mod tidy;
+mod trust_check;
 mod verdicts;

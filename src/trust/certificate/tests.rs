@@ -196,3 +196,34 @@ fn cut_or_flipped_octets_never_break_the_reader() {
         }
     }
 }
+
+#[test]
+fn a_certificate_is_named_however_the_peer_writes_its_issuer() {
+    use crate::cms::Identifier;
+    use crate::trust::testing::*;
+    let root = Make::ca("Root").by_itself();
+    let leaf = Make::leaf(&[(1, "ann@d.example")]).by(&root).certificate;
+    // CN=Root as PrintableString, as UTF8String, in other letter case; CN=Rood.
+    let name = |tag: u8, text: &[u8]| {
+        let attribute = [oid("2.5.4.3"), el(tag, text)].concat();
+        el(0x30, &el(0x31, &el(0x30, &attribute)))
+    };
+    let named = |issuer: Vec<u8>, serial: &[u8]| {
+        leaf.is_named_by(&Identifier::IssuerAndSerial {
+            issuer,
+            serial: serial.to_vec(),
+        })
+    };
+    let serial = leaf.serial().to_vec();
+    for issuer in [
+        leaf.issuer().to_vec(),
+        name(0x13, b"Root"),
+        name(0x0c, b"ROOT"),
+    ] {
+        assert!(named(issuer.clone(), &serial));
+        assert!(named(issuer.clone(), &[&[0], &serial[..]].concat()));
+        assert!(!named(issuer, &[&serial[..], &[0]].concat()));
+    }
+    assert!(!named(name(0x0c, b"Rood"), &serial));
+    assert!(!named(vec![], &serial));
+}

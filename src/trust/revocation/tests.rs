@@ -76,6 +76,11 @@ fn lists_by_entries() -> Vec<Row> {
     vec![
         ("not listed", second(), None),
         ("another listed", second().listing(&[8], vec![]), None),
+        (
+            "another listed twice",
+            second().listing(&[8], vec![]).listing(&[8], vec![]),
+            UNKNOWN,
+        ),
         ("listed", second().listing(&[LEAF], vec![]), REVOKED),
         (
             "listed with idle octets",
