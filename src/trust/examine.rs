@@ -48,7 +48,7 @@ pub fn examine<'c>(
         evidence: measure.evidence,
         now,
     };
-    let asked = rules.asked();
+    let asked = measure.rules.asked();
     let mut paths = Paths::new(bag, measure.rules.clone(), facts);
     match bound_to {
         BoundTo::Address(address, profile) => {
