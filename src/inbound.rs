@@ -18,7 +18,8 @@ use crate::serve::{Gateway, Snapshot};
 use crate::spool::{self, Accepted};
 use crate::store::{Body, StoreError};
 use crate::trust::verdict::{self, Committed, Next, OpenedFacts, Verdict};
-use crate::trust::{self, Evidence, Grant, Judgment};
+use crate::trust::{self, Evidence, Grant, Judgment, Need};
+use crate::world::Timestamp;
 
 /// A message from the wire, from its lease to its verdict, and on to what the verdict brings about.
 ///
@@ -264,7 +265,8 @@ async fn message(
     opened: Arc<Opened>,
     lease: Lease,
 ) -> Result<(), StoreError> {
-    let Some(judgment) = judge(gateway, snapshot, &opened).await else {
+    let received_at = accepted.envelope().received_at;
+    let Some(judgment) = judge(gateway, snapshot, &opened, received_at).await else {
         return again(gateway, lease, CRASHED).await;
     };
     let mut verdicts = excluded(&opened);
@@ -279,8 +281,7 @@ async fn message(
             }),
     );
     for (recipient, needs) in judgment.undecided {
-        let needs = needs.iter().map(|need| format!("{need:?}")).collect();
-        verdicts.push(undecided(gateway, accepted, recipient, needs));
+        verdicts.push(undecided(gateway, received_at, recipient, &needs));
     }
     for grant in judgment.granted {
         verdicts.push(granted(gateway, snapshot, &opened, grant));
@@ -288,19 +289,27 @@ async fn message(
     commit(gateway, opened, verdicts, lease).await
 }
 
-/// Judges; what is needed would be fetched here and judged again (decision 4). Nothing asks for evidence yet.
+/// Judges, and fetches what is missing, outside any lock, until it is decided or must be put off
+/// (decision 4). The message's own signature was verified when it was opened: nothing is fetched before.
 async fn judge(
     gateway: &Arc<Gateway>,
     snapshot: &Arc<Snapshot>,
     opened: &Arc<Opened>,
+    received_at: Timestamp,
 ) -> Option<Judgment> {
-    let (snapshot, opened, now) = (
-        Arc::clone(snapshot),
-        Arc::clone(opened),
-        gateway.world.now(),
-    );
+    let now = gateway.world.now();
+    let judge = |evidence: Evidence| {
+        let (snapshot, opened) = (Arc::clone(snapshot), Arc::clone(opened));
+        gateway.compute(move || trust::judge(&opened, &snapshot.anchors, &evidence, now))
+    };
+    let needs_of = |judgment: &Judgment| {
+        let needs = judgment.undecided.iter().flat_map(|(_, needs)| needs);
+        needs.cloned().collect()
+    };
+    let waiting = gateway.waiting(received_at);
     gateway
-        .compute(move || trust::judge(&opened, &snapshot.anchors, &Evidence::default(), now))
+        .evidence
+        .settle(gateway.evidence.at_hand(), waiting, judge, needs_of)
         .await
 }
 
@@ -316,27 +325,21 @@ fn excluded(opened: &Opened) -> Vec<Verdict> {
         .collect()
 }
 
-/// After the longest wait, what is still undecided is refused: silence must end before the sender's own timer does.
+/// Judged again after as long as half the time that it has waited, and when the wait is over: then what is
+/// missing counts as unknown, and silence ends before the sender's own timer does.
 fn undecided(
     gateway: &Gateway,
-    accepted: &Accepted,
+    received_at: Timestamp,
     recipient: Address,
-    needs: Vec<String>,
+    needs: &[Need],
 ) -> Verdict {
     let now = gateway.world.now();
-    if now.since(accepted.envelope().received_at) >= limits::UNDECIDED_WAIT {
-        let detail = format!("still missing: {}", needs.join(", "));
-        return Verdict::Refused {
-            recipient,
-            reason: Reason::RevocationUnknown,
-            detail,
-        };
-    }
-    let again_at = now.plus(std::time::Duration::from_secs(60));
+    let pause = (now.since(received_at) / 2).clamp(limits::RETRY_FIRST, limits::RETRY_MAX);
+    let end = received_at.plus(gateway.config.revocation_wait);
     Verdict::Undecided {
         recipient,
-        needs,
-        again_at,
+        needs: needs.iter().map(Need::to_string).collect(),
+        again_at: now.plus(pause).min(end),
     }
 }
 
@@ -671,15 +674,19 @@ async fn report(
     let mut verdicts = excluded(&opened);
     let mut settlements = Vec::new();
     for recipient in opened.recipients() {
-        match judge_report(gateway, snapshot, &opened, recipient).await? {
-            Err((reason, detail)) => {
+        let received_at = accepted.envelope().received_at;
+        match judge_report(gateway, snapshot, &opened, recipient, received_at).await? {
+            ReportVerdict::Undecided(needs) => {
+                verdicts.push(undecided(gateway, received_at, recipient.clone(), &needs));
+            }
+            ReportVerdict::Refused(reason, detail) => {
                 verdicts.push(Verdict::Refused {
                     recipient: recipient.clone(),
                     reason,
                     detail,
                 });
             }
-            Ok(grant) => {
+            ReportVerdict::Granted(grant) => {
                 let (next, settled) = read_report(gateway, snapshot, &opened, grant).await?;
                 let profile = profile_of(snapshot, recipient);
                 verdicts.push(Verdict::Granted {
@@ -722,7 +729,11 @@ async fn report(
     Ok(())
 }
 
-type ReportVerdict = Result<Grant, (Reason, String)>;
+enum ReportVerdict {
+    Granted(Grant),
+    Refused(Reason, String),
+    Undecided(Vec<Need>),
+}
 
 /// The signer must be trusted and bound to somebody that this recipient wrote to (decision 9, A-110). Other
 /// signers neither help nor harm.
@@ -731,38 +742,79 @@ async fn judge_report(
     snapshot: &Arc<Snapshot>,
     opened: &Arc<Opened>,
     recipient: &Address,
+    received_at: Timestamp,
 ) -> Result<ReportVerdict, StoreError> {
     let now = gateway.world.now();
     let (named, since) = (named(opened), now.minus(limits::DUPLICATE_WINDOW));
     let correspondents = answers::correspondents(&gateway.store, recipient, named, since).await?;
-    let (snapshot, opened, recipient) =
-        (Arc::clone(snapshot), Arc::clone(opened), recipient.clone());
-    let work = move || {
-        let profile = profile_of(&snapshot, &recipient);
-        let (mut refused, mut judged) = (None, Vec::new());
-        for signer in opened.signers() {
-            // One of those that it names tells whether a signer is trusted: judging for each of a thousand
-            // would be work for anyone to order.
-            let bindings = trust::Bindings::of([&*signer.certificate], profile);
-            let mut named = correspondents.iter().filter(|who| bindings.bind(who));
-            let Some(speaks_for) = named.next().filter(|who| !judged.contains(who)) else {
-                continue;
-            };
-            judged.push(speaks_for);
-            let evidence = Evidence::default();
-            let judgment =
-                trust::judge_report(&opened, speaks_for, &snapshot.anchors, &evidence, now);
-            let mut granted = judgment.granted.into_iter();
-            if let Some(grant) = granted.find(|grant| *grant.recipient() == recipient) {
-                return Ok(grant);
-            }
-            let mut distrusts = judgment.refused.into_iter();
-            refused = refused.or(distrusts.find(|(address, _)| *address == recipient));
-        }
-        Err(refused.map_or_else(unmatched, |(_, why)| (why.reason, why.detail)))
+    let correspondents = Arc::new(correspondents);
+    let judge = |evidence: Evidence| {
+        let (snapshot, opened) = (Arc::clone(snapshot), Arc::clone(opened));
+        let (recipient, correspondents) = (recipient.clone(), Arc::clone(&correspondents));
+        gateway.compute(move || {
+            report_verdict(
+                &snapshot,
+                &opened,
+                &recipient,
+                &correspondents,
+                &evidence,
+                now,
+            )
+        })
     };
-    let crashed = || Err((Reason::Malformed, "judging the report crashed".to_owned()));
-    Ok(gateway.compute(work).await.unwrap_or_else(crashed))
+    let needs_of = |verdict: &ReportVerdict| match verdict {
+        ReportVerdict::Undecided(needs) => needs.clone(),
+        _ => Vec::new(),
+    };
+    let waiting = gateway.waiting(received_at);
+    let judged = gateway
+        .evidence
+        .settle(gateway.evidence.at_hand(), waiting, judge, needs_of);
+    let crashed = || {
+        let detail = "judging the report crashed".to_owned();
+        ReportVerdict::Refused(Reason::Malformed, detail)
+    };
+    Ok(judged.await.unwrap_or_else(crashed))
+}
+
+fn report_verdict(
+    snapshot: &Snapshot,
+    opened: &Opened,
+    recipient: &Address,
+    correspondents: &[Address],
+    evidence: &Evidence,
+    now: Timestamp,
+) -> ReportVerdict {
+    let profile = profile_of(snapshot, recipient);
+    let (mut refused, mut judged, mut missing) = (None, Vec::new(), Vec::new());
+    for signer in opened.signers() {
+        // One of those that it names tells whether a signer is trusted: judging for each of a thousand would
+        // be work for anyone to order.
+        let bindings = trust::Bindings::of([&*signer.certificate], profile);
+        let mut named = correspondents.iter().filter(|who| bindings.bind(who));
+        let Some(speaks_for) = named.next().filter(|who| !judged.contains(who)) else {
+            continue;
+        };
+        judged.push(speaks_for);
+        let judgment = trust::judge_report(opened, speaks_for, &snapshot.anchors, evidence, now);
+        let mut granted = judgment.granted.into_iter();
+        if let Some(grant) = granted.find(|grant| grant.recipient() == recipient) {
+            return ReportVerdict::Granted(grant);
+        }
+        let undecided = judgment.undecided.into_iter();
+        missing.extend(
+            undecided
+                .filter(|(to, _)| to == recipient)
+                .flat_map(|(_, needs)| needs),
+        );
+        let mut distrusts = judgment.refused.into_iter();
+        refused = refused.or(distrusts.find(|(address, _)| address == recipient));
+    }
+    if !missing.is_empty() {
+        return ReportVerdict::Undecided(missing);
+    }
+    let (reason, detail) = refused.map_or_else(unmatched, |(_, why)| (why.reason, why.detail));
+    ReportVerdict::Refused(reason, detail)
 }
 
 fn unmatched() -> (Reason, String) {

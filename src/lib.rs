@@ -40,6 +40,7 @@ pub mod smime;
 // Underfoot.
 pub mod cms;
 pub mod crypto;
+pub mod fetch;
 pub mod journal;
 pub mod limits;
 pub mod mime;

@@ -170,12 +170,99 @@ pub const CRL_OCTETS_MAX: usize = 64 * 1024 * 1024;
 /// Certificates whose status is asked for while that of another is: a CRL's signer, whose own CRL has a
 /// signer. Two are in use.
 pub const CRL_SIGNER_DEPTH_MAX: usize = 4;
+/// Pointers of one kind that one certificate may make us follow. Those of public CAs hold one or two.
+pub const POINTERS_MAX: usize = 4;
+/// Things that one judgment may ask for at once: a chain of four with two pointers each, and room.
+pub const NEEDS_MAX: usize = 16;
+/// Octets of one OCSP answer; with a responder's certificate they have 2 KiB.
+pub const OCSP_OCTETS_MAX: usize = 256 * 1024;
+/// Certificates that one OCSP answer may speak of; we ask about one.
+pub const OCSP_SINGLES_MAX: usize = 1_000;
+/// How old an OCSP answer without nextUpdate may be (RFC 6960 §2.4: newer is always to be had).
+pub const OCSP_FRESH_MAX: Duration = Duration::from_secs(300);
+/// How far ahead another's clock may be in thisUpdate (G-044).
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(300);
 /// Octets of one file that `carepost trust check` reads: the largest CRL in PEM.
 pub const CHECKED_FILE_OCTETS_MAX: u64 = 96 * 1024 * 1024;
 /// Octets of one line of a batch: paths and addresses; a hundred of the longest are 450 KB.
 pub const BATCH_LINE_OCTETS_MAX: usize = 1024 * 1024;
 /// Name comparisons of one judgment. webpki's `Budget`: 250,000.
 pub const NAME_COMPARISONS_MAX: usize = 250_000;
+
+// ---- bundles ----------------------------------------------------------------------------------
+
+/// Octets of the metadata of a bundle: a list of 10,000 anchors at 100 octets each.
+pub const METADATA_OCTETS_MAX: usize = 1024 * 1024;
+/// Nesting of its XML; the schema has five levels.
+pub const METADATA_DEPTH_MAX: usize = 16;
+/// Distribution points that are kept of it.
+pub const METADATA_VALUES_MAX: usize = 16;
+/// One bundle, fetched: 32 MiB at 5 Mbit/s.
+pub const BUNDLE_FETCH_TIMEOUT: Duration = Duration::from_secs(60);
+/// Between refreshes of a bundle unless the operator says otherwise. D-011: daily or less; a quarter of it.
+pub const BUNDLE_INTERVAL: Duration = Duration::from_secs(6 * 3_600);
+/// Anchors of a bundle, percent, that may go without an operator's approval (D-014).
+pub const BUNDLE_DROP_PERCENT: u32 = 20;
+/// First wait after a failed refresh; it doubles up to the interval.
+pub const BUNDLE_RETRY: Duration = Duration::from_secs(300);
+/// How often it is looked whether a bundle is due.
+pub const BUNDLE_LOOK: Duration = Duration::from_secs(5);
+/// Fingerprints of one change that the journal lists; the id of the change stands for all.
+pub const BUNDLE_PRINTS_JOURNALLED: usize = 100;
+/// Bundles that are refreshed in one look.
+pub const BUNDLES_AT_ONCE_MAX: usize = 16;
+/// Partners that are named as cut off by a change.
+pub const PARTNERS_NAMED_MAX: i64 = 200;
+
+// ---- fetch ------------------------------------------------------------------------------------
+
+/// Octets of a URL that is followed. RFC 9110 §4.1 asks for at least 8,000.
+pub const FETCH_URL_MAX: usize = 8_000;
+/// Redirects of one fetch. RFC 9110 §15.4 leaves it open; those of CAs seen have one.
+pub const FETCH_REDIRECTS_MAX: u32 = 3;
+/// Octets of a response's head; hyper asks for at least 8,192.
+pub const FETCH_HEAD_MAX: usize = 64 * 1024;
+/// Fields of a response's head.
+pub const FETCH_HEADERS_MAX: usize = 100;
+/// Fetches at once, of either kind of URL: enough for one message's needs, too few to be a tool against others.
+pub const FETCHES_AT_ONCE_MAX: usize = 16;
+/// Connecting to one address.
+pub const FETCH_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a server may say nothing.
+pub const FETCH_IDLE_MAX: Duration = Duration::from_secs(10);
+/// One OCSP answer or issuer's certificate, redirects included.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
+/// One CRL: 64 MiB at 5 Mbit/s.
+pub const CRL_FETCH_TIMEOUT: Duration = Duration::from_secs(120);
+/// A URL that failed is left alone so long. Ours: as long as the first wait of the queue.
+pub const FETCH_FAILED_KEPT: Duration = Duration::from_secs(60);
+/// A CRL is asked for again at most this often, however much it is wanted.
+pub const CRL_AGAIN_MIN: Duration = Duration::from_secs(60);
+/// A CRL is asked for again so long after the last time, whatever its nextUpdate says: CAs publish early when
+/// they revoke.
+pub const CRL_REFRESH: Duration = Duration::from_secs(3_600);
+/// How often it is looked whether a CRL is due.
+pub const REFRESH_LOOK: Duration = Duration::from_secs(60);
+/// URLs of CRLs in memory; a community has tens of CAs.
+pub const LISTS_KEPT_MAX: usize = 256;
+/// Octets of CRLs in memory.
+pub const LISTS_OCTETS_MAX: usize = 256 * 1024 * 1024;
+/// OCSP answers in memory, 2 KiB each.
+pub const ANSWERS_KEPT_MAX: usize = 2_000;
+/// Octets of one file of issuers' certificates.
+pub const AIA_OCTETS_MAX: usize = 1024 * 1024;
+/// Certificates of one such file that are read.
+pub const AIA_CERTIFICATES_MAX: usize = 20;
+/// An issuer's certificate is kept so long.
+pub const AIA_KEPT: Duration = Duration::from_secs(3_600);
+/// Files of fetched things on disk.
+pub const FETCHED_FILES_MAX: usize = 1_000;
+/// Octets of them.
+pub const FETCHED_OCTETS_MAX: u64 = 1024 * 1024 * 1024;
+/// Rounds of judging and fetching in one attempt: as many as a chain has certificates (decision 4).
+pub const EVIDENCE_ROUNDS_MAX: u32 = 4;
+/// All rounds of one attempt together (decision 4).
+pub const EVIDENCE_WAIT_MAX: Duration = Duration::from_secs(20);
 
 // ---- discovery, relay, queue --------------------------------------------------------------------
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::discover::DiscoverError;
-use crate::draft::{self, Draft, DraftKind, Waiting};
+use crate::draft::{self, Draft, DraftKind};
 use crate::envelope::{Address, Envelope, ListenerKind, Peer, Recipient, ReturnPath, TrackingId};
 use crate::journal::{Event, Reason};
 use crate::notify::sql as answers;
@@ -17,7 +17,8 @@ use crate::seal::{self, SealError, Sealed, Suite};
 use crate::serve::{Gateway, Snapshot};
 use crate::spool::{self, Start};
 use crate::store::StoreError;
-use crate::trust::{self, Certificate, Evidence, RecipientJudgment, Side, TrustedRecipient};
+use crate::trust::{self, Certificate, Need, RecipientJudgment, Side, TrustedRecipient, Waiting};
+use crate::world::Timestamp;
 
 /// One attempt. `waiting`: what the job is about, if it is at hand; else it is read from the store.
 ///
@@ -26,7 +27,7 @@ use crate::trust::{self, Certificate, Evidence, RecipientJudgment, Side, Trusted
 pub async fn send(
     gateway: &Arc<Gateway>,
     lease: Lease,
-    waiting: Option<Waiting>,
+    waiting: Option<draft::Waiting>,
 ) -> Result<(), StoreError> {
     let waiting = match waiting {
         Some(waiting) => waiting,
@@ -58,7 +59,10 @@ pub async fn send(
             .settle(gateway, &snapshot, lease, waiting.draft, String::new())
             .await;
     }
-    let trusted = attempt.find_trusted(gateway, &snapshot, &waiting).await;
+    let since = lease.job().created_at;
+    let trusted = attempt
+        .find_trusted(gateway, &snapshot, &waiting, since)
+        .await;
     let sealed = match trusted.is_empty() {
         true => None,
         false => {
@@ -96,7 +100,8 @@ impl Attempt {
         &mut self,
         gateway: &Arc<Gateway>,
         snapshot: &Arc<Snapshot>,
-        waiting: &Waiting,
+        waiting: &draft::Waiting,
+        since: Timestamp,
     ) -> Vec<TrustedRecipient> {
         let mut trusted = Vec::new();
         for recipient in &waiting.draft.to {
@@ -115,7 +120,16 @@ impl Attempt {
                         continue;
                     }
                 };
-            match judge(gateway, snapshot, &waiting.draft, recipient, certificates).await {
+            let patience = gateway.waiting(since);
+            let judged = judge(
+                gateway,
+                snapshot,
+                &waiting.draft,
+                recipient,
+                certificates,
+                patience,
+            );
+            match judged.await {
                 RecipientJudgment::Trusted(recipient) => {
                     self.trail
                         .push((Some(recipient.address().clone()), trusted_event(&recipient)));
@@ -124,7 +138,9 @@ impl Attempt {
                 // B-020: distrust found at send time is told at once.
                 RecipientJudgment::Refused(why) => self.fail(recipient, why.reason, why.detail),
                 RecipientJudgment::Undecided(needs) => {
-                    self.later(recipient, Reason::RevocationUnknown, format!("{needs:?}"));
+                    let needs: Vec<String> = needs.iter().map(Need::to_string).collect();
+                    let detail = format!("not to be had now: {}", needs.join(", "));
+                    self.later(recipient, Reason::RevocationUnknown, detail);
                 }
             }
         }
@@ -386,26 +402,29 @@ async fn judge(
     draft: &Draft,
     recipient: &Address,
     found: Vec<Arc<Certificate>>,
+    patience: Waiting,
 ) -> RecipientJudgment {
-    let (snapshot, recipient) = (Arc::clone(snapshot), recipient.clone());
-    let from = draft.from.clone();
     let side = match draft.kind {
         DraftKind::Message => Side::Outbound,
         DraftKind::Mdn => Side::Either,
     };
     let now = gateway.world.now();
-    gateway
-        .compute(move || {
-            trust::judge_recipient(
-                &recipient,
-                &found,
-                &from,
-                side,
-                &snapshot.anchors,
-                &Evidence::default(),
-                now,
-            )
+    let judge = |evidence| {
+        let (snapshot, recipient) = (Arc::clone(snapshot), recipient.clone());
+        let (from, found) = (draft.from.clone(), found.clone());
+        gateway.compute(move || {
+            let anchors = &snapshot.anchors;
+            trust::judge_recipient(&recipient, &found, &from, side, anchors, &evidence, now)
         })
+    };
+    let needs_of = |judged: &RecipientJudgment| match judged {
+        RecipientJudgment::Undecided(needs) => needs.clone(),
+        _ => Vec::new(),
+    };
+    let evidence = gateway.evidence.at_hand();
+    gateway
+        .evidence
+        .settle(evidence, patience, judge, needs_of)
         .await
         .unwrap_or_else(|| {
             let detail = "judging the certificate crashed; see the log".to_owned();
@@ -421,6 +440,7 @@ fn trusted_event(recipient: &TrustedRecipient) -> Event {
         certificate: recipient.certificate().fingerprint_hex(),
         anchor: recipient.path().anchor().to_string(),
         path: recipient.path().subjects().to_vec(),
+        notes: recipient.path().notes().to_vec(),
     }
 }
 

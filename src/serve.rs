@@ -14,8 +14,9 @@ use crate::crypto::tls::{ClientContext, ServerContext};
 use crate::deliver::Edge;
 use crate::directory::{self, Directory};
 use crate::discover::{Resolver, ResolverSettings};
-use crate::draft::{self, Draft, Submitted, Waiting, prepare};
+use crate::draft::{self, Draft, Submitted, prepare};
 use crate::envelope::{Envelope, ListenerKind};
+use crate::fetch::{Allowed, EvidenceCache, Fetcher, Rest};
 use crate::journal::{Actor, Entry, Event, Reason};
 use crate::limits;
 use crate::listener::{self, AcceptError, BoxFuture, Gate, Listener, Node};
@@ -26,7 +27,7 @@ use crate::relay::Relay;
 use crate::route::Routed;
 use crate::spool::{self, Accepted, Receipt, SpoolError, Start};
 use crate::store::{Body, KeyEncryptionKey, Paths, Store, StoreError};
-use crate::trust::Anchors;
+use crate::trust::{Anchors, Waiting};
 use crate::world::{Timestamp, World};
 use crate::{bundles, inbound, outbound};
 
@@ -49,6 +50,10 @@ pub struct Gateway {
     pub resolver: Resolver,
     pub relay: Relay,
     pub edge: Edge,
+    /// Fetches what others publish.
+    pub fetcher: Fetcher,
+    /// Revocation lists and the like, and how to get more.
+    pub evidence: EvidenceCache,
     snapshot: RwLock<Arc<Snapshot>>,
     /// One load at a time.
     loading: tokio::sync::Mutex<()>,
@@ -106,7 +111,15 @@ impl Gateway {
             config.relay_port,
             tls,
         );
+        let allowed = Allowed {
+            nets: config.fetch_allow.clone(),
+            rest: Rest::Public,
+        };
+        let roots = config.fetch_ca_file.as_deref();
+        let fetcher = Fetcher::new(world.clone(), resolver.clone(), allowed, roots)?;
         let gateway = Arc::new(Self {
+            evidence: EvidenceCache::new(fetcher.clone(), Some(&config.fetched)),
+            fetcher,
             world,
             store,
             config,
@@ -153,7 +166,7 @@ impl Gateway {
         }
         let snapshot = Snapshot {
             epoch,
-            anchors: Arc::new(bundles::load(&self.store).await?),
+            anchors: Arc::new(bundles::load(&self.store, self.config.revocation).await?),
             directory: Arc::new(directory::load(&self.store).await?),
             keys: Arc::new(certs::load(&self.store).await?),
         };
@@ -180,6 +193,15 @@ impl Gateway {
                 self.complain("serve::compute", &error.to_string());
                 None
             }
+        }
+    }
+
+    /// Whether a verdict on what came at this time may still be put off.
+    pub fn waiting(&self, since: Timestamp) -> Waiting {
+        if self.world.now().since(since) < self.config.revocation_wait {
+            Waiting::Possible
+        } else {
+            Waiting::Over
         }
     }
 
@@ -237,7 +259,7 @@ impl Gateway {
     }
 
     /// Works on a relay job.
-    pub fn spawn_relay(self: &Arc<Self>, lease: Lease, waiting: Option<Waiting>) {
+    pub fn spawn_relay(self: &Arc<Self>, lease: Lease, waiting: Option<draft::Waiting>) {
         let gateway = Arc::clone(self);
         self.spawn(own_seat(), async move {
             outbound::send(&gateway, lease, waiting).await
@@ -419,6 +441,36 @@ impl Gateway {
         }
     }
 
+    /// Keeps CRLs fresh, so that mail need not wait for them.
+    async fn drive_evidence(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        loop {
+            tokio::select! {
+                () = told(&mut stop) => return,
+                () = self.world.sleep(limits::REFRESH_LOOK) => {}
+            }
+            tokio::select! {
+                () = told(&mut stop) => return,
+                () = self.evidence.refresh() => {}
+            }
+        }
+    }
+
+    /// Refreshes bundles when they are due (D-011).
+    async fn drive_bundles(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
+        loop {
+            let work =
+                bundles::refresh_due(&self.store, &self.fetcher, limits::BUNDLES_AT_ONCE_MAX);
+            tokio::select! {
+                () = told(&mut stop) => return,
+                done = work => self.note(done),
+            }
+            tokio::select! {
+                () = told(&mut stop) => return,
+                () = self.world.sleep(limits::BUNDLE_LOOK) => {}
+            }
+        }
+    }
+
     /// Keeps the listener's snapshot fresh: operators' changes are journalled, and each entry is announced.
     async fn drive_snapshots(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut events = self.store.events();
@@ -522,6 +574,12 @@ pub async fn start(
         Arc::clone(&gateway).drive_snapshots(stop.clone()),
     ));
     tasks.push(tokio::spawn(Arc::clone(&gateway).drive_queue(stop.clone())));
+    tasks.push(tokio::spawn(
+        Arc::clone(&gateway).drive_evidence(stop.clone()),
+    ));
+    tasks.push(tokio::spawn(
+        Arc::clone(&gateway).drive_bundles(stop.clone()),
+    ));
     tasks.push(tokio::spawn(Arc::clone(&gateway).drive_answers(stop)));
     announce(&gateway, &ports).await?;
     Ok(Running {
@@ -704,7 +762,7 @@ impl Door {
     }
 }
 
-fn narrowed(draft: &Draft, lease: &Lease) -> Waiting {
+fn narrowed(draft: &Draft, lease: &Lease) -> draft::Waiting {
     let domain = &lease.job().destination;
     let to = draft
         .to
@@ -712,7 +770,7 @@ fn narrowed(draft: &Draft, lease: &Lease) -> Waiting {
         .filter(|to| to.domain() == domain)
         .cloned()
         .collect();
-    Waiting {
+    draft::Waiting {
         draft: Draft {
             to,
             ..draft.clone()

@@ -224,6 +224,7 @@ fn judged(gate: &KeyFile, world: &World) -> Outcome<trust_of::Judge> {
         profile: trust::Profile::V1_3,
         inbound: Arc::clone(&set),
         outbound: set,
+        revocation: trust::RevocationRules::default(),
     };
     let judge = trust_of::Judge {
         anchors: Anchors::new([(PEER.to_owned(), trust)].into()),

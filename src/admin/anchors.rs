@@ -1,11 +1,13 @@
-//! `anchor import|list|rm`.
+//! `anchor import|list|export|rm`.
 
 use crate::bundles::{self, AnchorRow};
 use crate::crypto::issue;
 use crate::journal::Actor;
 use crate::limits;
 
-use super::{AnchorImport, AnchorRm, Failure, Handle, decode, exit, usage};
+use crate::bundles::ExportedAnchor;
+
+use super::{AnchorExport, AnchorImport, AnchorRm, Failure, Handle, decode, exit, usage};
 
 const DIRECTIONS: [&str; 3] = ["in", "out", "both"];
 
@@ -55,6 +57,10 @@ pub async fn import(
 
 pub async fn list(handle: &Handle) -> Result<Vec<AnchorRow>, Failure> {
     Ok(bundles::list_anchors(&handle.store).await?)
+}
+
+pub async fn export(handle: &Handle, asked: AnchorExport) -> Result<Vec<ExportedAnchor>, Failure> {
+    Ok(bundles::export_anchors(&handle.store, asked.profile, asked.which).await?)
 }
 
 pub async fn remove(handle: &Handle, actor: Actor, asked: AnchorRm) -> Result<AnchorRow, Failure> {

@@ -268,6 +268,9 @@ async fn anchors(handle: &Handle) -> Result<Item, Failure> {
         .iter()
         .filter(|row| !row.subject.contains(DEMO_CA) && today < row.not_after)
         .count();
+    let bundles = bundles::list_bundles(&handle.store).await?;
+    let bundled: usize = bundles.iter().map(|bundle| bundle.anchors).sum();
+    let real = real.saturating_add(bundled);
     Ok(if real > 0 {
         Item::done(what, format!("{real}"))
     } else {
@@ -276,7 +279,11 @@ async fn anchors(handle: &Handle) -> Result<Item, Failure> {
         } else {
             "only demo CAs, or expired ones"
         };
-        Item::open(what, found, "`carepost anchor import FILE --label NAME`")
+        Item::open(
+            what,
+            found,
+            "`carepost anchor import FILE --label NAME`, or `carepost bundle add NAME URL`",
+        )
     })
 }
 

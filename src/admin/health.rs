@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 
+use crate::bundles;
 use crate::certs;
 use crate::limits;
 use crate::store::Named;
@@ -176,8 +177,26 @@ async fn anchors(handle: &Handle) -> Found {
             "no trust anchor: every message would be refused",
             "`carepost anchor import FILE` with a partner's CA certificate",
         )),
-        count => Ok(format!("{count} loaded")),
+        count => Ok(format!("{count} loaded{}", alarms(handle).await?)),
     }
+}
+
+/// What is wrong with bundles. Their last good anchors hold: mail goes on, and somebody has to look.
+async fn alarms(handle: &Handle) -> Result<String, (String, String)> {
+    let bundles = bundles::list_bundles(&handle.store).await;
+    let mut text = String::new();
+    for bundle in bundles.map_err(|error| of(error.into()))? {
+        if let Some(alarm) = bundle.alarm {
+            text.push_str(&format!("; bundle {}: {alarm}", bundle.name));
+        }
+        if let Some(held) = bundle.held {
+            text.push_str(&format!(
+                "; bundle {} waits for approval: {held}",
+                bundle.name
+            ));
+        }
+    }
+    Ok(text)
 }
 
 /// Trust, directory and keys as the roads use them are those of the store.

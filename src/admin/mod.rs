@@ -17,6 +17,8 @@ mod socket;
 #[cfg(test)]
 mod tests;
 pub mod timeline;
+mod trust_bundles;
+mod trust_profiles;
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,9 +40,11 @@ pub use check::Item;
 pub use health::{Check, Health, health};
 pub use http::serve_health;
 pub use protocol::{
-    AccountAdd, AddressAdd, AddressImport, AddressList, AddressRm, AnchorImport, AnchorRm,
-    CertImport, DomainAdd, Failure, Hidden, ImportMode, MessageCancel, MessageList, MessageShow,
-    PasswordAdd, PasswordRevoke, QueueItem, Reply, Request, exit,
+    AccountAdd, AddressAdd, AddressImport, AddressList, AddressRm, AnchorExport, AnchorImport,
+    AnchorRm, BundleAdd, BundleApprove, BundleExclude, BundleFile, BundleName, CertImport,
+    DomainAdd, Failure, Hidden, ImportMode, MessageCancel, MessageList, MessageShow, PasswordAdd,
+    PasswordRevoke, QueueItem, Reply, Request, TrustProfileAdd, TrustProfileAssign,
+    TrustProfileName, exit,
 };
 pub use socket::{operator, serve_socket};
 
@@ -116,7 +120,7 @@ impl Handle {
         let fresh = Loaded {
             epoch,
             identities: Arc::new(crate::certs::load(&self.store).await?),
-            anchors: Arc::new(bundles::load(&self.store).await?),
+            anchors: Arc::new(bundles::load(&self.store, self.config.revocation).await?),
         };
         let mut slot = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         *slot = Some(fresh.clone());
@@ -167,6 +171,19 @@ async fn dispatch(handle: &Handle, actor: Actor, request: Request) -> Result<Val
         R::AnchorImport(asked) => answer(anchors::import(handle, actor, asked).await?),
         R::AnchorList => answer(anchors::list(handle).await?),
         R::AnchorRm(asked) => answer(anchors::remove(handle, actor, asked).await?),
+        R::AnchorExport(asked) => answer(anchors::export(handle, asked).await?),
+        R::BundleAdd(_)
+        | R::BundleList
+        | R::BundleShow(_)
+        | R::BundleRefresh(_)
+        | R::BundleDiff(_)
+        | R::BundleApprove(_)
+        | R::BundleExclude(_)
+        | R::BundleRm(_) => trust_bundles::run(handle, actor, request).await,
+        R::TrustProfileAdd(_)
+        | R::TrustProfileList
+        | R::TrustProfileShow(_)
+        | R::TrustProfileAssign(_) => trust_profiles::run(handle, actor, request).await,
         R::CertImport(asked) => answer(certs::import(handle, actor, asked).await?),
         R::CertList => answer(certs::list(handle).await?),
         R::CertRecords => answer(certs::records(handle).await?),

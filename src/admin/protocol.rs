@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::bundles::AnchorError;
+use crate::bundles::{AnchorError, BundleError};
 use crate::certs::ImportError;
 use crate::directory::AccountError;
 use crate::store::{KekError, StoreError};
@@ -58,6 +58,19 @@ pub enum Request {
     AnchorImport(AnchorImport),
     AnchorList,
     AnchorRm(AnchorRm),
+    AnchorExport(AnchorExport),
+    BundleAdd(BundleAdd),
+    BundleList,
+    BundleShow(BundleName),
+    BundleRefresh(BundleFile),
+    BundleDiff(BundleFile),
+    BundleApprove(BundleApprove),
+    BundleExclude(BundleExclude),
+    BundleRm(BundleName),
+    TrustProfileAdd(TrustProfileAdd),
+    TrustProfileList,
+    TrustProfileShow(TrustProfileName),
+    TrustProfileAssign(TrustProfileAssign),
     CertImport(CertImport),
     CertList,
     CertRecords,
@@ -114,6 +127,34 @@ requests! {
     }
     /// Trusts one no longer.
     AnchorRm { which: String, }
+    /// Gives anchors away: of a profile, or one.
+    AnchorExport { #[serde(default)] profile: Option<String>, #[serde(default)] which: Option<String>, }
+    /// Follows a bundle: `source` is a URL, or the name of the file that `octets` (base64) came from.
+    BundleAdd {
+        name: String,
+        source: String,
+        #[serde(default)] octets: Option<String>,
+        #[serde(default)] signer: Option<String>,
+        profile: String,
+        direction: String,
+        interval_s: u64,
+        #[serde(default)] revocation: Option<String>,
+        drop_percent: u32,
+    }
+    /// One bundle.
+    BundleName { name: String, }
+    /// One bundle, with octets (base64) instead of what its source has.
+    BundleFile { name: String, #[serde(default)] octets: Option<String>, }
+    /// Applies the change that was shown.
+    BundleApprove { name: String, diff: String, reason: String, }
+    /// Does not trust one anchor of a bundle; does again without a reason.
+    BundleExclude { name: String, which: String, #[serde(default)] reason: Option<String>, }
+    /// Makes a trust profile; `bundles`: name and direction.
+    TrustProfileAdd { name: String, bundles: Vec<(String, String)>, }
+    /// One trust profile.
+    TrustProfileName { name: String, }
+    /// Points a domain to a trust profile.
+    TrustProfileAssign { domain: String, profile: String, direction: String, }
     /// Takes in an identity: PKCS#12 with its password, or PEM certificates with a PEM key (all base64).
     CertImport {
         certificate: String,
@@ -212,6 +253,16 @@ impl From<AnchorError> for Failure {
     fn from(error: AnchorError) -> Self {
         match error {
             AnchorError::Store(error) => error.into(),
+            error => Self::of(exit::FAILED, &error.to_string()),
+        }
+    }
+}
+
+impl From<BundleError> for Failure {
+    fn from(error: BundleError) -> Self {
+        match error {
+            BundleError::Store(error) => error.into(),
+            error @ BundleError::Fetch(_) => Self::of(exit::UNAVAILABLE, &error.to_string()),
             error => Self::of(exit::FAILED, &error.to_string()),
         }
     }

@@ -90,10 +90,11 @@ fn inward(event: &str, facts: &Facts<'_>) -> Option<String> {
         ),
         "unopenable" => format!("could not be opened: {}", facts.why()),
         "granted" => format!(
-            "trusted under {}: {}; anchor {}",
+            "trusted under {}: {}; anchor {}{}",
             t("profile"),
             t("path"),
-            t("anchor")
+            t("anchor"),
+            facts.aside("note: ", "notes")
         ),
         "refused" => format!("not trusted: {}", facts.why()),
         "undecided" => format!("evidence is missing: {}", t("needs")),
@@ -130,10 +131,11 @@ fn outward(event: &str, facts: &Facts<'_>) -> Option<String> {
             t("source")
         ),
         "recipient-trusted" => format!(
-            "certificate {} is trusted: {}; anchor {}",
+            "certificate {} is trusted: {}; anchor {}{}",
             t("certificate"),
             t("path"),
-            t("anchor")
+            t("anchor"),
+            facts.aside("note: ", "notes")
         ),
         "sealed" => format!(
             "signed by {} and encrypted for {}; {}, {}, {}",
@@ -233,6 +235,7 @@ mod tests {
             ),
             (
                 Event::Granted {
+                    notes: Vec::new(),
                     anchor: "ab12".into(),
                     path: vec!["CN=leaf".into(), "CN=CA".into()],
                     profile: "v1.3".into(),

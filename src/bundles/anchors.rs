@@ -8,10 +8,13 @@ use std::sync::Arc;
 use crate::journal::{Actor, Entry, Event};
 use crate::limits::RSA_BITS_MIN;
 use crate::store::{Store, StoreError, Tx, Wake};
-use crate::trust::{AnchorSet, Anchors, Certificate, Direction, DomainTrust, Profile};
+use crate::trust::{
+    AnchorSet, Anchors, Certificate, Direction, DomainTrust, Profile, RevocationMode,
+    RevocationRules,
+};
 use crate::world::Timestamp;
 
-use super::sql::{self, StoredAnchor, StoredDomain};
+use super::sql::{self, StoredAnchor, StoredDomain, StoredMember};
 
 /// Why not.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +25,7 @@ pub enum AnchorError {
     Unknown(String),
     #[error("{0} fits several anchors\n  do: give more digits of the fingerprint")]
     Ambiguous(String),
-    #[error("there is no trust profile {0}\n  do: use `default`")]
+    #[error("there is no trust profile {0}\n  do: `carepost trust profile list` names them")]
     UnknownProfile(String),
     #[error("{0} is no direction\n  do: use in, out or both")]
     UnknownDirection(String),
@@ -254,20 +257,33 @@ fn warnings(certificate: &Certificate, now: Timestamp) -> Vec<String> {
 ///
 /// # Errors
 /// [`StoreError`].
-pub async fn load(store: &Store) -> Result<Anchors, StoreError> {
-    let (anchors, domains) = store
+pub async fn load(store: &Store, asked: RevocationRules) -> Result<Anchors, StoreError> {
+    let (anchors, members, domains) = store
         .read("bundles.load", |conn| {
-            Box::pin(async move { Ok((sql::all(&mut *conn).await?, sql::domains(conn).await?)) })
+            Box::pin(async move {
+                let (anchors, members) = (sql::all(conn).await?, sql::members(conn).await?);
+                Ok((anchors, members, sql::domains(conn).await?))
+            })
         })
         .await?;
-    snapshot(&anchors, domains)
+    // A bundle of 10,000 anchors is half a second of reading.
+    let read = tokio::task::spawn_blocking(move || snapshot(&anchors, &members, domains, asked));
+    read.await.map_err(|_| StoreError::Row {
+        name: "bundles.load",
+        what: "the anchors: reading them broke off".to_owned(),
+    })?
 }
 
 /// (trust profile, direction) -> certificates.
 type Sets = HashMap<(String, Direction), Arc<AnchorSet>>;
 
-fn snapshot(anchors: &[StoredAnchor], domains: Vec<StoredDomain>) -> Result<Anchors, StoreError> {
-    let sets = sets(anchors);
+fn snapshot(
+    anchors: &[StoredAnchor],
+    members: &[StoredMember],
+    domains: Vec<StoredDomain>,
+    asked: RevocationRules,
+) -> Result<Anchors, StoreError> {
+    let sets = sets(anchors, members, asked.mode);
     let none = Arc::new(AnchorSet::default());
     let set = |profile: &str, direction| {
         let found = sets.get(&(profile.to_owned(), direction));
@@ -284,46 +300,152 @@ fn snapshot(anchors: &[StoredAnchor], domains: Vec<StoredDomain>) -> Result<Anch
             profile,
             inbound: set(&domain.trust_in, Direction::In),
             outbound: set(&domain.trust_out, Direction::Out),
+            revocation: asked,
         };
         out.insert(domain.name, trust);
     }
     Ok(Anchors::new(out))
 }
 
-/// Each certificate is parsed once. One that cannot be read is left out: nothing is trusted through it, and
-/// the list says so.
-fn sets(anchors: &[StoredAnchor]) -> Sets {
+/// One reason for which a certificate is an anchor.
+struct Held<'a> {
+    fingerprint: &'a str,
+    profile: &'a str,
+    direction: &'a str,
+    der: &'a [u8],
+    /// What is asked about revocation below it, unless as everywhere.
+    mode: Option<RevocationMode>,
+}
+
+fn held<'a>(
+    anchors: &'a [StoredAnchor],
+    members: &'a [StoredMember],
+) -> impl Iterator<Item = Held<'a>> {
+    let single = anchors.iter().map(|row| Held {
+        fingerprint: &row.fingerprint,
+        profile: &row.profile,
+        direction: &row.direction,
+        der: &row.der,
+        mode: None,
+    });
+    let bundled = members.iter().map(|row| Held {
+        fingerprint: &row.fingerprint,
+        profile: &row.profile,
+        direction: &row.direction,
+        der: &row.der,
+        mode: row
+            .revocation
+            .as_deref()
+            .and_then(RevocationMode::from_word),
+    });
+    single.chain(bundled)
+}
+
+/// The members of one set, with the mode below each: the strictest of all that hold it.
+type Members = HashMap<[u8; 32], (Arc<Certificate>, RevocationMode)>;
+
+/// Each certificate is parsed once (D-019: the union). One that cannot be read is left out: nothing is trusted
+/// through it, and the list says so.
+fn sets(anchors: &[StoredAnchor], members: &[StoredMember], mode: RevocationMode) -> Sets {
     let mut parsed: HashMap<&str, Option<Arc<Certificate>>> = HashMap::new();
-    let mut members: HashMap<(String, Direction), Vec<Arc<Certificate>>> = HashMap::new();
-    for row in anchors {
+    let mut found: HashMap<(String, Direction), Members> = HashMap::new();
+    for one in held(anchors, members) {
         let certificate = parsed
-            .entry(&row.fingerprint)
-            .or_insert_with(|| Certificate::parse(&row.der).ok());
+            .entry(one.fingerprint)
+            .or_insert_with(|| Certificate::parse(one.der).ok());
         let Some(certificate) = certificate else {
             tracing::error!(
-                fingerprint = row.fingerprint,
+                fingerprint = one.fingerprint,
                 "an anchor cannot be read and is left out"
             );
             continue;
         };
-        let directions: &[Direction] = match row.direction.as_str() {
+        let directions: &[Direction] = match one.direction {
             "in" => &[Direction::In],
             "out" => &[Direction::Out],
             "both" => &[Direction::In, Direction::Out],
             _ => &[],
         };
         for direction in directions {
-            let key = (row.profile.clone(), *direction);
-            members
-                .entry(key)
-                .or_default()
-                .push(Arc::clone(certificate));
+            let set = found
+                .entry((one.profile.to_owned(), *direction))
+                .or_default();
+            let below = one.mode.unwrap_or(mode);
+            let known = set
+                .entry(certificate.fingerprint())
+                .or_insert_with(|| (Arc::clone(certificate), below));
+            known.1 = known.1.max(below);
         }
     }
-    members
+    let set = |members: Members| {
+        let all = members
+            .values()
+            .map(|(certificate, _)| Arc::clone(certificate));
+        let mut set = AnchorSet::new(all);
+        for (print, (_, below)) in members.into_iter().filter(|(_, (_, below))| *below != mode) {
+            set.set_mode(print, below);
+        }
+        Arc::new(set)
+    };
+    found
         .into_iter()
-        .map(|(key, all)| (key, Arc::new(AnchorSet::new(all))))
+        .map(|(key, members)| (key, set(members)))
         .collect()
+}
+
+/// One anchor to be given to somebody.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct ExportedAnchor {
+    pub fingerprint: String,
+    pub subject: String,
+    /// PEM.
+    pub pem: String,
+}
+
+/// The anchors of a profile, single ones and those of bundles alike, by fingerprint; of all profiles if none
+/// is named; one alone if its fingerprint's beginning is given.
+///
+/// # Errors
+/// [`AnchorError`].
+pub async fn export_anchors(
+    store: &Store,
+    profile: Option<String>,
+    which: Option<String>,
+) -> Result<Vec<ExportedAnchor>, AnchorError> {
+    let (anchors, members) = store
+        .read("bundles.export", |conn| {
+            Box::pin(async move { Ok((sql::all(conn).await?, sql::members(conn).await?)) })
+        })
+        .await?;
+    let digits = which
+        .as_ref()
+        .map(|which| which.replace([':', ' '], "").to_ascii_lowercase());
+    let mut found = std::collections::BTreeMap::new();
+    for one in held(&anchors, &members) {
+        let of_profile = profile
+            .as_deref()
+            .is_none_or(|profile| profile == one.profile);
+        let asked_for = digits
+            .as_deref()
+            .is_none_or(|digits| one.fingerprint.starts_with(digits));
+        if of_profile
+            && asked_for
+            && let Ok(certificate) = Certificate::parse(one.der)
+        {
+            found.insert(one.fingerprint.to_owned(), certificate);
+        }
+    }
+    if let (true, Some(which)) = (found.is_empty(), which) {
+        return Err(AnchorError::Unknown(which));
+    }
+    let exported = found
+        .into_iter()
+        .map(|(fingerprint, certificate)| ExportedAnchor {
+            fingerprint,
+            subject: certificate.subject_text().to_owned(),
+            pem: crate::crypto::issue::pem_certificate(certificate.der()),
+        });
+    Ok(exported.collect())
 }
 
 #[cfg(test)]
@@ -352,7 +474,9 @@ mod tests {
         let row = add(&store, &inbound, None, "in").await;
         assert_eq!((row.label.as_str(), row.warnings.len()), ("CN=In", 0));
         let address = Address::parse("a@d.example").expect("an address");
-        let anchors = load(&store).await.expect("loads");
+        let anchors = load(&store, RevocationRules::default())
+            .await
+            .expect("loads");
         let trust = anchors.of(&address).expect("ours");
         assert_eq!((trust.inbound.len(), trust.outbound.len()), (2, 1));
         assert!(trust.outbound.contains(&both.certificate));
@@ -366,7 +490,9 @@ mod tests {
             .await
             .expect("is removed");
         assert!(store.epoch() > before);
-        let anchors = load(&store).await.expect("loads");
+        let anchors = load(&store, RevocationRules::default())
+            .await
+            .expect("loads");
         assert!(
             anchors
                 .of(&address)

@@ -1,11 +1,11 @@
-//! `carepost anchor import|list|rm`.
+//! `carepost anchor import|list|export|rm`.
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::Value;
 
-use crate::admin::{AnchorImport, AnchorRm, Failure, Request};
+use crate::admin::{AnchorExport, AnchorImport, AnchorRm, Failure, Request};
 
 use super::table::{cell, field, table};
 use super::{Desk, base64, read_file};
@@ -27,6 +27,14 @@ pub enum Anchor {
     },
     /// List them
     List,
+    /// Write anchors as PEM: single ones and those of bundles
+    Export {
+        /// The beginning of a fingerprint [default: all]
+        which: Option<String>,
+        /// Of this trust profile alone
+        #[arg(long)]
+        profile: Option<String>,
+    },
     /// Trust one no longer, at once
     Rm {
         /// The beginning of its fingerprint, or its label
@@ -76,6 +84,11 @@ impl Anchor {
                     ) + &warnings(rows)
                 });
             }
+            Self::Export { which, profile } => {
+                let request = Request::AnchorExport(AnchorExport { profile, which });
+                let value = desk.ask(request).await?;
+                desk.show(&value, pem);
+            }
             Self::Rm { which } => {
                 let value = desk.ask(Request::AnchorRm(AnchorRm { which })).await?;
                 desk.show(&value, |value| {
@@ -89,6 +102,16 @@ impl Anchor {
         }
         Ok(())
     }
+}
+
+/// One block each, with its subject before it.
+fn pem(rows: &Value) -> String {
+    let mut text = String::new();
+    for row in rows.as_array().into_iter().flatten() {
+        let pem = row["pem"].as_str().unwrap_or_default();
+        text.push_str(&format!("# {}\n{pem}", field(row, "subject")));
+    }
+    text
 }
 
 fn warnings(rows: &Value) -> String {

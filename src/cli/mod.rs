@@ -5,6 +5,7 @@
 mod account;
 mod address;
 mod anchor;
+mod bundle;
 mod cert;
 mod check;
 mod connect;
@@ -73,6 +74,9 @@ enum Verb {
     /// Whom we trust
     #[command(subcommand)]
     Anchor(anchor::Anchor),
+    /// Trust bundles that communities publish
+    #[command(subcommand)]
+    Bundle(Box<bundle::Bundle>),
     /// Our own certificates and keys
     #[command(subcommand)]
     Cert(cert::Cert),
@@ -85,7 +89,7 @@ enum Verb {
     /// S/MIME messages in files: open, verify, seal, inspect
     #[command(subcommand)]
     Smime(Box<smime::Smime>),
-    /// The verdict on certificates, as a tool
+    /// The verdict on certificates, as a tool; trust profiles
     #[command(subcommand)]
     Trust(trust::Trust),
     /// The meaning of the exit codes
@@ -203,11 +207,12 @@ impl Arguments {
             Verb::Account(verb) => verb.run(&desk).await?,
             Verb::Address(verb) => return verb.run(&desk).await,
             Verb::Anchor(verb) => verb.run(&desk).await?,
+            Verb::Bundle(verb) => verb.run(&desk).await?,
             Verb::Cert(verb) => verb.run(&desk).await?,
             Verb::Message(verb) => verb.run(&desk).await?,
             Verb::Queue(verb) => verb.run(&desk).await?,
             Verb::Smime(verb) => return verb.run(&desk).await,
-            Verb::Trust(verb) => return verb.run(&desk),
+            Verb::Trust(verb) => return verb.run(&desk).await,
             Verb::ExitCodes => exit_codes(&desk),
         }
         Ok(0)

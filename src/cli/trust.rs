@@ -1,6 +1,7 @@
 //! `carepost trust check`: is this certificate trusted, for what, by which rules? Reads the named files and
-//! prints what `trust::check` answers; fetches nothing, needs no configuration.
+//! prints what `trust::check` answers; fetches nothing without `--allow-net`, needs no configuration.
 
+use std::net::Ipv4Addr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -8,20 +9,87 @@ use clap::{Args, Subcommand};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::admin::{Failure, exit};
+use crate::admin::{Failure, Request, TrustProfileAdd, TrustProfileAssign, TrustProfileName, exit};
+use crate::discover::{Resolver, ResolverSettings};
 use crate::envelope::Address;
+use crate::fetch::{Allowed, EvidenceCache, Fetcher, Net, Rest};
 use crate::journal::Reason;
 use crate::trust::check::{Answer, Case, Verdict, check};
-use crate::trust::{PathPurpose, Profile, RevocationMode, Rules};
+use crate::trust::{Evidence, PathPurpose, Profile, RevocationMode, Rules, Waiting};
 use crate::world::{Timestamp, World};
 
 use super::rules::{Words, file, files, lines, next_line, one_or_more, unread};
+use super::table::table;
 use super::{Desk, out};
 
 #[derive(Debug, Subcommand)]
 pub enum Trust {
     /// Judge a certificate by the files beside it: exit 0 trusted, 1 not trusted, 75 cannot tell now
     Check(Box<Check>),
+    /// Named sets of bundles and anchors that domains point to
+    #[command(subcommand)]
+    Profile(Profiles),
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Profiles {
+    /// Make one, or give one more bundles
+    Add {
+        name: String,
+        /// A bundle, for one way alone with :in or :out behind its name
+        #[arg(long, value_name = "NAME[:in|:out|:both]")]
+        bundle: Vec<String>,
+    },
+    /// List them
+    List,
+    /// One of them
+    Show { name: String },
+    /// Point a domain to one
+    Assign {
+        domain: String,
+        profile: String,
+        /// in: for mail that comes; out: for mail that goes; both
+        #[arg(long, default_value = "both")]
+        direction: String,
+    },
+}
+
+impl Profiles {
+    async fn run(self, desk: &Desk) -> Result<(), Failure> {
+        let request = match self {
+            Self::Add { name, bundle } => {
+                let split = |text: String| match text.rsplit_once(':') {
+                    Some((name, way)) => (name.to_owned(), way.to_owned()),
+                    None => (text, "both".to_owned()),
+                };
+                let bundles = bundle.into_iter().map(split).collect();
+                Request::TrustProfileAdd(TrustProfileAdd { name, bundles })
+            }
+            Self::List => Request::TrustProfileList,
+            Self::Show { name } => Request::TrustProfileShow(TrustProfileName { name }),
+            Self::Assign {
+                domain,
+                profile,
+                direction,
+            } => Request::TrustProfileAssign(TrustProfileAssign {
+                domain,
+                profile,
+                direction,
+            }),
+        };
+        let columns = [
+            ("PROFILE", "name"),
+            ("BUNDLES", "bundles"),
+            ("ANCHORS", "anchors"),
+            ("DOMAINS", "domains"),
+        ];
+        let value = desk.ask(request).await?;
+        desk.show(&value, |value| match value {
+            Value::Array(_) => table(value, &columns, "no trust profile"),
+            one => table(&json!([one]), &columns, ""),
+        });
+        Ok(())
+    }
 }
 
 #[derive(Debug, Args)]
@@ -95,27 +163,34 @@ struct Asked {
     #[arg(long)]
     #[serde(alias = "inhibit_any_policy")]
     inhibit_any_policy: bool,
+    /// Fetch what is missing (issuers, CRLs, OCSP answers), from these networks alone; 0.0.0.0/0 and ::/0 are all
+    #[arg(long, value_name = "CIDR", num_args = 1..)]
+    #[serde(alias = "allow_net", deserialize_with = "one_or_more")]
+    allow_net: Vec<String>,
     /// v1.3 or v1.2 of Direct, or rfc5280: path validation alone [default: v1.3]
     #[arg(long)]
     profile: Option<String>,
 }
 
 impl Trust {
-    pub(super) fn run(self, desk: &Desk) -> Result<u8, Failure> {
-        let Self::Check(verb) = self;
+    pub(super) async fn run(self, desk: &Desk) -> Result<u8, Failure> {
+        let verb = match self {
+            Self::Check(verb) => verb,
+            Self::Profile(verb) => return verb.run(desk).await.map(|()| 0),
+        };
         let now = World::real().now();
         match verb.batch {
-            Some(place) => batch(&place, now),
-            None => one(&verb.asked, desk, now),
+            Some(place) => batch(&place, now).await,
+            None => one(&verb.asked, desk, now).await,
         }
     }
 }
 
-fn one(asked: &Asked, desk: &Desk, now: Timestamp) -> Result<u8, Failure> {
-    let case = asked
-        .case(now)
-        .map_err(|what| Failure::new(exit::USAGE, what, "add --help to see what is possible"))?;
-    let answer = answered(&case).ok_or_else(|| {
+async fn one(asked: &Asked, desk: &Desk, now: Timestamp) -> Result<u8, Failure> {
+    let usage = |what| Failure::new(exit::USAGE, what, "add --help to see what is possible");
+    let case = asked.case(now).map_err(usage)?;
+    let nets = asked.nets().map_err(usage)?;
+    let answer = answered(case, nets).await.ok_or_else(|| {
         Failure::new(
             exit::SOFTWARE,
             "carepost stopped while judging this certificate".to_owned(),
@@ -130,8 +205,36 @@ fn one(asked: &Asked, desk: &Desk, now: Timestamp) -> Result<u8, Failure> {
     })
 }
 
-/// None: our own fault. The process must answer the next line all the same.
-fn answered(case: &Case) -> Option<Answer> {
+/// None: our own fault. The process must answer the next line all the same. What is fetched is kept for this
+/// one answer alone.
+async fn answered(case: Case, nets: Vec<Net>) -> Option<Answer> {
+    if nets.is_empty() {
+        return checked(&case);
+    }
+    let world = World::real();
+    let rest = Rest::Nothing;
+    // Without a configured resolver there are addresses in URLs still.
+    let nobody = ResolverSettings {
+        servers: vec![(Ipv4Addr::LOCALHOST, 53).into()],
+    };
+    let resolver = Resolver::new(&ResolverSettings::default(), world.clone())
+        .or_else(|_| Resolver::new(&nobody, world.clone()))
+        .ok()?;
+    let fetcher = Fetcher::new(world, resolver, Allowed { nets, rest }, None).ok()?;
+    let judge = |evidence| {
+        let case = Case {
+            evidence,
+            ..case.clone()
+        };
+        async move { checked(&case) }
+    };
+    let needs_of = |answer: &Answer| answer.needs.clone();
+    EvidenceCache::new(fetcher, None)
+        .settle(Evidence::default(), Waiting::Over, judge, needs_of)
+        .await
+}
+
+fn checked(case: &Case) -> Option<Answer> {
     catch_unwind(AssertUnwindSafe(|| check(case))).ok()
 }
 
@@ -161,21 +264,21 @@ fn human(answer: &Answer) -> String {
 }
 
 /// 0 if every line was answered, 70 if we failed at one.
-fn batch(place: &Path, now: Timestamp) -> Result<u8, Failure> {
+async fn batch(place: &Path, now: Timestamp) -> Result<u8, Failure> {
     let mut lines = lines(place)?;
     let mut code = 0;
     while let Some(line) = next_line(&mut *lines).map_err(unread(place))? {
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        let (answer, ended) = line_answer(&line, now);
+        let (answer, ended) = line_answer(&line, now).await;
         out(&format!("{answer}\n"));
         code = code.max(ended);
     }
     Ok(code)
 }
 
-fn line_answer(line: &[u8], now: Timestamp) -> (Value, u8) {
+async fn line_answer(line: &[u8], now: Timestamp) -> (Value, u8) {
     let not_understood = |id: Value, what: String| {
         let (verdict, reason) = (Verdict::Undetermined, Reason::BadQuestion);
         let answer = json!({"id": id, "verdict": verdict, "reason": reason, "detail": what});
@@ -191,11 +294,11 @@ fn line_answer(line: &[u8], now: Timestamp) -> (Value, u8) {
         }
     };
     let id = asked.id.clone().unwrap_or_default();
-    let case = match asked.case(now) {
-        Ok(case) => case,
+    let (case, nets) = match asked.case(now).and_then(|case| Ok((case, asked.nets()?))) {
+        Ok(understood) => understood,
         Err(what) => return not_understood(id, what),
     };
-    match answered(&case) {
+    match answered(case, nets).await {
         Some(answer) => {
             let mut value = json!(answer);
             value["id"] = id;
@@ -235,7 +338,16 @@ impl Asked {
             address,
             rules: self.rules(profile)?,
             at,
+            evidence: Evidence::default(),
         })
+    }
+
+    /// What may be fetched from.
+    fn nets(&self) -> Result<Vec<Net>, String> {
+        let read = |text: &String| {
+            Net::parse(text).ok_or_else(|| format!("allow-net: {text:?} is no network"))
+        };
+        self.allow_net.iter().map(read).collect()
     }
 
     /// None: rfc5280.
@@ -282,6 +394,11 @@ mod tests {
     use crate::crypto::issue::pem_certificate;
     use crate::trust::testing::{Make, NOW};
 
+    fn answer_to(line: &[u8]) -> (Value, u8) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.expect("a runtime").block_on(line_answer(line, NOW))
+    }
+
     fn lines(folder: &Path, lines: &[Value]) -> Vec<(Value, u8)> {
         let root = Make::ca("Root").by_itself();
         let leaf = Make::leaf(&[(1, "ann@d.example")]).by(&root);
@@ -294,7 +411,7 @@ mod tests {
             pem_certificate(leaf.certificate.der()).as_bytes(),
         );
         write("junk", b"-----BEGIN CERTIFICATE-----\nAAAA");
-        let answer = |line: &Value| line_answer(line.to_string().as_bytes(), NOW);
+        let answer = |line: &Value| answer_to(line.to_string().as_bytes());
         lines.iter().map(answer).collect()
     }
 
@@ -337,6 +454,6 @@ mod tests {
         }
         assert_eq!(answers[0].0["path"][1]["subject"], "CN=Root");
         assert_eq!(answers[0].0["budget"]["signature_checks"], 1);
-        assert_eq!(line_answer(b"{", NOW).0["reason"], "bad-question");
+        assert_eq!(answer_to(b"{").0["reason"], "bad-question");
     }
 }

@@ -18,10 +18,12 @@ mod write;
 pub use enveloped::{ContentReader, EnvelopedHead, KeyAgree, RecipientInfo, read_enveloped};
 pub use outline::{Line, outline};
 pub use signed::{
-    OpaqueReader, SignedData, SignerInfo, is_signed_attributes, read_certs_only,
+    OpaqueReader, SignedData, SignerInfo, is_signed_attributes, read_bundle, read_certs_only,
     read_opaque_signed, read_signed, sorted_attributes,
 };
-pub use write::{EnvelopedPlan, KeyTransRecipient, signed_attributes, signed_data};
+pub use write::{
+    EnvelopedPlan, KeyTransRecipient, bundle, signed_attributes, signed_data, signed_over,
+};
 
 /// Why a structure was not read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

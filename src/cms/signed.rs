@@ -74,6 +74,14 @@ pub fn read_certs_only(octets: &[u8]) -> Result<Vec<Vec<u8>>, CmsError> {
     read_whole(octets, BUNDLE_OCTETS_MAX, BUNDLE_CERTIFICATES_MAX).map(|read| read.certificates)
 }
 
+/// A bundle's SignedData with its SignerInfos; the content is skipped.
+///
+/// # Errors
+/// [`CmsError`].
+pub fn read_bundle(octets: &[u8]) -> Result<SignedData, CmsError> {
+    read_whole(octets, BUNDLE_OCTETS_MAX, BUNDLE_CERTIFICATES_MAX)
+}
+
 fn read_whole(
     octets: &[u8],
     octets_max: usize,

@@ -10,7 +10,8 @@ use super::algorithm::{
     write_digest, write_ecdsa_signature, write_key_transport, write_rsa_signature,
 };
 use super::der::{
-    INTEGER, OCTET_STRING, SEQUENCE, SET, constructed, context, element, header, set_of,
+    INTEGER, OBJECT_IDENTIFIER, OCTET_STRING, SEQUENCE, SET, Walker, constructed, context, element,
+    header, set_of,
 };
 use super::{CmsError, Identifier};
 use crate::crypto::{ContentCipher, DigestAlgorithm, KeyTransport};
@@ -109,6 +110,67 @@ pub fn signed_data(
             &element(SET, &[&signer_info]),
         ],
     );
+    Ok(element(
+        SEQUENCE,
+        &[
+            &object_identifier(SIGNED_DATA),
+            &element(constructed(0), &[&signed]),
+        ],
+    ))
+}
+
+/// Certificates alone (RFC 5652 §10.2.3, .p7b): no signer, and for content what the publisher says about it.
+pub fn bundle(certificates: &[Vec<u8>], content: Option<&[u8]>) -> Vec<u8> {
+    let data = object_identifier(DATA);
+    let content = match content {
+        None => element(SEQUENCE, &[&data]),
+        Some(octets) => {
+            let string = element(OCTET_STRING, &[octets]);
+            element(SEQUENCE, &[&data, &element(constructed(0), &[&string])])
+        }
+    };
+    let signed = element(
+        SEQUENCE,
+        &[
+            &element(INTEGER, &[&[1]]),
+            &element(SET, &[]),
+            &content,
+            &set_of(constructed(0), certificates.to_vec()),
+            &element(SET, &[]),
+        ],
+    );
+    element(
+        SEQUENCE,
+        &[
+            &object_identifier(SIGNED_DATA),
+            &element(constructed(0), &[&signed]),
+        ],
+    )
+}
+
+/// What [`signed_data`] made, with the content that it signs inside (opaque).
+///
+/// # Errors
+/// [`CmsError`] if it is not what [`signed_data`] made.
+pub fn signed_over(detached: &[u8], content: &[u8]) -> Result<Vec<u8>, CmsError> {
+    const WHAT: &str = "no SignedData of ours";
+    let mut outer = Walker::new(detached).inside(SEQUENCE, WHAT)?;
+    outer.expect(OBJECT_IDENTIFIER, WHAT)?;
+    let mut inner = outer.inside(constructed(0), WHAT)?.inside(SEQUENCE, WHAT)?;
+    let (version, digests) = (inner.any(WHAT)?, inner.any(WHAT)?);
+    inner.expect(SEQUENCE, WHAT)?;
+    let (certificates, signers) = (inner.any(WHAT)?, inner.any(WHAT)?);
+    let string = element(OCTET_STRING, &[content]);
+    let data = object_identifier(DATA);
+    let encapsulated = element(SEQUENCE, &[&data, &element(constructed(0), &[&string])]);
+    let parts = [
+        version.whole,
+        digests.whole,
+        &encapsulated,
+        certificates.whole,
+        signers.whole,
+    ];
+    let signed = element(SEQUENCE, &parts);
     Ok(element(
         SEQUENCE,
         &[

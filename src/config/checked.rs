@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::envelope::ListenerKind;
+use crate::fetch::Net;
+use crate::trust::RevocationRules;
 
 /// How a listener protects its sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,16 @@ pub struct Config {
     /// Port of other HISPs.
     pub relay_port: u16,
     pub limits: Limits,
+    /// What is asked about revocation, unless a bundle says otherwise.
+    pub revocation: RevocationRules,
+    /// How long a verdict waits for evidence.
+    pub revocation_wait: Duration,
+    /// Networks that things may be fetched from though they are not public.
+    pub fetch_allow: Vec<Net>,
+    /// Roots for fetching by https; None: the system's.
+    pub fetch_ca_file: Option<PathBuf>,
+    /// Folder of what was fetched.
+    pub fetched: PathBuf,
     /// Log as JSON.
     pub log_json: bool,
     /// `tracing` filter.

@@ -11,7 +11,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::envelope::{Address, ListenerKind};
+use crate::fetch::Net;
 use crate::limits;
+use crate::trust::{NoPointer, RevocationMode, RevocationRules, RevocationScope};
 
 use super::known::{KEYS, SECTIONS, keys_of};
 use super::{Config, ConfigError, Limits, ListenerConfig, ListenerTls};
@@ -75,6 +77,10 @@ struct Written {
     #[serde(default)]
     relay: Relay,
     #[serde(default)]
+    revocation: RevocationPart,
+    #[serde(default)]
+    fetch: FetchPart,
+    #[serde(default)]
     limits: LimitsPart,
     #[serde(default)]
     log: Log,
@@ -129,6 +135,23 @@ struct Dns {
 #[serde(deny_unknown_fields)]
 struct Relay {
     port: Option<Spanned<u16>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RevocationPart {
+    mode: Option<Spanned<String>>,
+    scope: Option<Spanned<String>>,
+    no_pointer: Option<Spanned<String>>,
+    wait_s: Option<Spanned<u64>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FetchPart {
+    #[serde(default)]
+    allow: Vec<Spanned<String>>,
+    ca_file: Option<PathBuf>,
 }
 
 #[derive(Default, Deserialize)]
@@ -261,6 +284,15 @@ impl Source<'_> {
             dns_servers: self.dns_servers(&written.dns.servers)?,
             relay_port: self.at_least_one(written.relay.port, 25, "port")?,
             limits: self.limits(written.limits)?,
+            revocation_wait: Duration::from_secs(self.at_least_one(
+                written.revocation.wait_s.clone(),
+                limits::UNDECIDED_WAIT.as_secs(),
+                "wait_s",
+            )?),
+            revocation: self.revocation(&written.revocation)?,
+            fetch_allow: self.nets(&written.fetch.allow)?,
+            fetch_ca_file: written.fetch.ca_file.map(|name| home.join(name)),
+            fetched: data.join("fetched"),
             log_json: self.log_json(written.log.format.as_ref())?,
             log_filter: self.log_filter(written.log.filter)?,
             file,
@@ -375,6 +407,67 @@ impl Source<'_> {
                 Err(_) => self.socket_address(server),
             })
             .collect()
+    }
+
+    fn revocation(&self, written: &RevocationPart) -> Result<RevocationRules, ConfigError> {
+        Ok(RevocationRules {
+            mode: self.one_of(
+                "mode",
+                written.mode.as_ref(),
+                &[
+                    ("hard", RevocationMode::Hard),
+                    ("soft", RevocationMode::Soft),
+                    ("off", RevocationMode::Off),
+                ],
+            )?,
+            scope: self.one_of(
+                "scope",
+                written.scope.as_ref(),
+                &[
+                    ("all", RevocationScope::All),
+                    ("leaf", RevocationScope::Leaf),
+                ],
+            )?,
+            no_pointer: self.one_of(
+                "no_pointer",
+                written.no_pointer.as_ref(),
+                &[
+                    ("accept", NoPointer::Accept),
+                    ("reject", NoPointer::Unknown),
+                ],
+            )?,
+        })
+    }
+
+    /// One of a few words; the first is the default.
+    fn one_of<T: Copy>(
+        &self,
+        key: &str,
+        written: Option<&Spanned<String>>,
+        known: &[(&str, T)],
+    ) -> Result<T, ConfigError> {
+        let word = written.map_or(known.first().map_or("", |(word, _)| *word), |word| {
+            word.get_ref()
+        });
+        if let Some((_, value)) = known.iter().find(|(one, _)| *one == word) {
+            return Ok(*value);
+        }
+        let words: Vec<&str> = known.iter().map(|(word, _)| *word).collect();
+        let none = Spanned::new(0..0, String::new());
+        Err(self.not_one_of(key, written.unwrap_or(&none), &words))
+    }
+
+    fn nets(&self, written: &[Spanned<String>]) -> Result<Vec<Net>, ConfigError> {
+        let read = |text: &Spanned<String>| {
+            Net::parse(text.get_ref()).ok_or_else(|| {
+                self.wrong(
+                    &text.span(),
+                    &format!("`{}` is no network", text.get_ref()),
+                    "write it as 10.1.2.0/24, fd00::/8, or one address",
+                )
+            })
+        };
+        written.iter().map(read).collect()
     }
 
     fn limits(&self, written: LimitsPart) -> Result<Limits, ConfigError> {

@@ -55,6 +55,14 @@ pub const SECTIONS: &[(&str, &str)] = &[
     ),
     ("dns", "Who answers questions about names."),
     ("relay", "The way to other HISPs."),
+    (
+        "revocation",
+        "Whether certificates of others were revoked: asked of the CRLs and OCSP responders that they name.",
+    ),
+    (
+        "fetch",
+        "How CRLs, OCSP answers, issuers' certificates and trust bundles are fetched.",
+    ),
     ("limits", "Caps. Each default says where it comes from."),
     ("log", "What is written to standard error."),
 ];
@@ -165,6 +173,48 @@ pub const KEYS: &[Key] = &[
         "25",
         "port",
         "Port of other HISPs (RFC 5321 §4.5.4.2). Another one is for test networks.",
+    ),
+    key(
+        "revocation",
+        "mode",
+        r#""hard""#,
+        "hard | soft | off",
+        "What follows if the status cannot be learnt within wait_s: refused (hard), or granted with a warning (soft). off asks nothing. A bundle may have its own.",
+    ),
+    key(
+        "revocation",
+        "scope",
+        r#""all""#,
+        "all | leaf",
+        "Of which certificates the status is asked: every one below the anchor, or the leaf alone.",
+    ),
+    key(
+        "revocation",
+        "no_pointer",
+        r#""accept""#,
+        "accept | reject",
+        "A certificate that names neither a CRL nor a responder: accepted and journalled, or of unknown status.",
+    ),
+    key(
+        "revocation",
+        "wait_s",
+        "1800",
+        "seconds",
+        "How long a verdict waits for evidence. Less than the sender's 60 minutes, so that an answer still arrives.",
+    ),
+    key(
+        "fetch",
+        "allow",
+        "[]",
+        "list of networks",
+        "Networks that may be fetched from though they are not public, such as \"10.1.2.0/24\". Others write the URLs: name no more than needed.",
+    ),
+    key(
+        "fetch",
+        "ca_file",
+        "",
+        "path, PEM",
+        "Roots for https instead of those of the operating system. Relative: from this file's folder.",
     ),
     key(
         "limits",

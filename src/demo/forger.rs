@@ -96,6 +96,7 @@ fn judged(
         profile: Profile::V1_3,
         inbound: Arc::clone(&set),
         outbound: set,
+        revocation: crate::trust::RevocationRules::default(),
     };
     let anchors = Anchors::new(HashMap::from([(from.domain().to_owned(), trust)]));
     let found = [parse(&forgery.victim.certificate)?];

@@ -4,6 +4,7 @@
 
 mod certificates;
 mod edit;
+mod evidence;
 mod mail;
 mod opening;
 mod operator;
@@ -11,6 +12,7 @@ mod pki;
 mod reports;
 
 pub use certificates::{certificate, cms_enveloped, cms_signed, dns_cert};
+pub use evidence::{bundle, crl, ocsp};
 pub use mail::{address, mime_header, mime_multipart, mime_transfer};
 pub use opening::open;
 pub use operator::{config, csv, submission};
@@ -30,7 +32,7 @@ pub fn smtp_data(data: &[u8]) {
 pub type Target = fn(&[u8]);
 
 /// All targets by name, for the driver that needs no libFuzzer.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 18] = [
     ("smtp_session", smtp_session),
     ("smtp_data", smtp_data),
     ("address", address),
@@ -41,6 +43,9 @@ pub const TARGETS: [(&str, Target); 15] = [
     ("cms_signed", cms_signed),
     ("certificate", certificate),
     ("dns_cert", dns_cert),
+    ("crl", crl),
+    ("ocsp", ocsp),
+    ("bundle", bundle),
     ("open", open),
     ("report", report),
     ("submission", submission),
@@ -55,6 +60,7 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "smtp_data" => vec![b"\x01a\r\n..b\r\n.\r\nQUIT\r\n".to_vec()],
         "address" | "mime_header" | "mime_multipart" | "mime_transfer" => mail::seeds(target),
         "cms_enveloped" | "cms_signed" | "certificate" | "dns_cert" => certificates::seeds(target),
+        "crl" | "ocsp" | "bundle" => evidence::seeds(),
         "open" => opening::seeds(),
         "report" => reports::seeds(),
         _ => operator::seeds(target),

@@ -128,6 +128,7 @@ impl Pki {
             profile,
             inbound: Arc::clone(&set),
             outbound: set,
+            revocation: crate::trust::RevocationRules::default(),
         };
         let domains = ["direct.a.example", "direct.b.example"];
         let domains: HashMap<_, _> = domains
@@ -290,8 +291,13 @@ pub(super) fn tbs(certificate: &[u8]) -> &[u8] {
     &inside[..measure(inside).1]
 }
 
+/// The contents of an element of ours.
+pub(super) fn inside(der: &[u8]) -> &[u8] {
+    &der[measure(der).0..]
+}
+
 /// The signature algorithm of a certificate of ours.
-fn algorithm(certificate: &[u8]) -> Vec<u8> {
+pub(super) fn algorithm(certificate: &[u8]) -> Vec<u8> {
     let (header, _) = measure(certificate);
     let after = &certificate[header + tbs(certificate).len()..];
     after[..measure(after).1].to_vec()

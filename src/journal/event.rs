@@ -102,6 +102,9 @@ pub enum Event {
         anchor: String,
         path: Vec<String>,
         profile: String,
+        /// What was let pass: revocation status that is told nowhere, or could not be had.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
     },
     /// Not trusted for this recipient. The sender hears nothing.
     Refused { reason: Reason, detail: String },
@@ -143,6 +146,8 @@ pub enum Event {
         certificate: String,
         anchor: String,
         path: Vec<String>,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
     },
     /// Signed and encrypted.
     Sealed {
@@ -229,6 +234,51 @@ pub enum Event {
         fingerprint: String,
         label: String,
         profile: String,
+    },
+    /// A bundle is followed from now on. `signer`: fingerprint of the pinned certificate.
+    BundleAdded {
+        bundle: String,
+        source: String,
+        signer: Option<String>,
+        profile: String,
+        direction: String,
+    },
+    /// A bundle's anchors changed. `diff`: the id of the change; `reason`: of whoever approved it.
+    BundleChanged {
+        bundle: String,
+        digest: String,
+        diff: String,
+        anchors: usize,
+        added: Vec<String>,
+        removed: Vec<String>,
+        reason: Option<String>,
+    },
+    /// A change of a bundle waits for approval.
+    BundleHeld {
+        bundle: String,
+        diff: String,
+        detail: String,
+    },
+    /// A bundle could not be refreshed; its anchors stay as they were.
+    BundleFailed { bundle: String, detail: String },
+    /// A bundle is trusted no longer.
+    BundleRemoved { bundle: String, anchors: usize },
+    /// One anchor of a bundle is not trusted all the same; without a reason: it is again.
+    BundleExclusion {
+        bundle: String,
+        fingerprint: String,
+        reason: Option<String>,
+    },
+    /// A trust profile was made or got bundles.
+    TrustProfileSet {
+        profile: String,
+        bundles: Vec<String>,
+    },
+    /// A domain points to a trust profile.
+    TrustProfileAssigned {
+        domain: String,
+        profile: String,
+        direction: String,
     },
     /// A certificate and its key came in.
     IdentityAdded {

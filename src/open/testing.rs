@@ -175,6 +175,7 @@ impl Scene {
             profile: self.profile,
             inbound: Arc::clone(&set),
             outbound: set,
+            revocation: crate::trust::RevocationRules::default(),
         };
         let domains = ["direct.a.example", "direct.b.example"];
         Anchors::new(

@@ -132,6 +132,7 @@ fn recipients(order: &Order, world: &World) -> Result<Vec<TrustedRecipient>, Ref
         profile: Profile::V1_3,
         inbound: Arc::default(),
         outbound: Arc::new(AnchorSet::new(order.certificates.iter().cloned())),
+        revocation: crate::trust::RevocationRules::default(),
     };
     let domain = order.from.domain().to_owned();
     let anchors = Anchors::new(HashMap::from([(domain, trust)]));

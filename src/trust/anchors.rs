@@ -8,6 +8,7 @@ use crate::envelope::Address;
 use super::Certificate;
 use super::name::Name;
 use super::remembered::Remembered;
+use super::rules::{RevocationMode, RevocationRules};
 
 /// SHA-256 of an anchor's DER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,6 +64,8 @@ struct Named {
 pub struct AnchorSet {
     by_subject: HashMap<Name, Named>,
     ids: HashMap<[u8; 32], Arc<Certificate>>,
+    /// What is asked about revocation below an anchor, where it differs from the domain's rule.
+    modes: HashMap<[u8; 32], RevocationMode>,
     pub(super) remembered: Remembered,
 }
 
@@ -81,6 +84,17 @@ impl AnchorSet {
             }
         }
         set
+    }
+
+    /// Below this anchor another mode holds than the domain's; of two the stricter.
+    pub fn set_mode(&mut self, anchor: [u8; 32], mode: RevocationMode) {
+        let known = self.modes.entry(anchor).or_insert(mode);
+        *known = mode.max(*known);
+    }
+
+    /// The mode below this anchor, if it has one of its own.
+    pub(super) fn mode_of(&self, anchor: &Certificate) -> Option<RevocationMode> {
+        self.modes.get(&anchor.fingerprint()).copied()
     }
 
     pub fn len(&self) -> usize {
@@ -140,6 +154,7 @@ pub struct DomainTrust {
     pub profile: Profile,
     pub inbound: Arc<AnchorSet>,
     pub outbound: Arc<AnchorSet>,
+    pub revocation: RevocationRules,
 }
 
 /// The snapshot: domain -> what it trusts.

@@ -61,6 +61,8 @@ pub struct Certificate {
     key_text: String,
     /// Set if the key is not to be used at all, whatever its size: an odd exponent, an unknown curve.
     pub(super) key_fault: Option<String>,
+    /// Where the subjectPublicKey's own octets lie in `der`.
+    key_bits: Range<usize>,
     /// SHA-256 of the SubjectPublicKeyInfo: which key it is.
     pub(super) key_id: [u8; 32],
     /// How it is signed, or what the algorithm is called that is refused.
@@ -253,6 +255,11 @@ impl Certificate {
         key.verify(*algorithm, &digest.finish(), &self.signature)
     }
 
+    /// The subjectPublicKey's octets, which OCSP and key identifiers digest.
+    pub(super) fn key_bits(&self) -> &[u8] {
+        self.der.get(self.key_bits.clone()).unwrap_or_default()
+    }
+
     pub(super) fn constraints(&self) -> Option<&Constraints> {
         self.extensions.name_constraints.as_ref()
     }
@@ -392,6 +399,7 @@ fn read(der: &[u8], parsed: &X509Certificate<'_>) -> Result<Certificate, Certifi
         public_key: key.key,
         key_text: key.text,
         key_fault: key.fault,
+        key_bits: key_bits(der, fields.key),
         key_id: sha256(fields.key.whole),
         signature_algorithm: read_signature_algorithm(fields.algorithm),
         signature: fields.signature.to_vec(),
@@ -487,6 +495,13 @@ fn usage_lapses(extensions: &Extensions) -> Vec<Lapse> {
         "pathLenConstraint in a certificate that is no CA, or lacks keyCertSign",
     );
     lapses
+}
+
+/// The contents of the BIT STRING of a SubjectPublicKeyInfo, without the count of unused bits.
+fn key_bits(der: &[u8], key: Element<'_>) -> Range<usize> {
+    let parts = tlv::all(key.value).unwrap_or_default();
+    let bits = parts.get(1).and_then(|bits| bits.value.get(1..));
+    range_of(der, bits.unwrap_or_default())
 }
 
 /// Where `part`, a slice of `whole`, lies in it.

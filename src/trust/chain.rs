@@ -150,6 +150,31 @@ pub(super) fn check_signer_key(signer: &Certificate, rules: &Rules) -> Result<()
     check_key(signer, rules)
 }
 
+/// id-kp-OCSPSigning.
+const OCSP_SIGNING: &str = "1.3.6.1.5.5.7.3.9";
+
+/// RFC 6960 §4.2.2.2: whether a certificate allows its key to answer for the CA that issued it; who issued it
+/// is asked elsewhere. anyExtendedKeyUsage is not enough.
+pub(super) fn check_responder(
+    responder: &Certificate,
+    rules: &Rules,
+    now: Timestamp,
+) -> Result<(), Distrust> {
+    check_form(responder, Seat::BelowAnchor, rules)?;
+    check_validity(responder, now)?;
+    check_key(responder, rules)?;
+    check_signature_kind(responder)?;
+    let uses = responder.extensions.extended_key_usage.iter().flatten();
+    let signs = responder
+        .key_usage()
+        .is_none_or(|usage| usage.digital_signature || usage.non_repudiation);
+    if signs && uses.into_iter().any(|oid| oid == OCSP_SIGNING) {
+        return Ok(());
+    }
+    let what = "extendedKeyUsage lacks OCSPSigning (RFC 6960 §4.2.2.2)";
+    Err(distrust(Reason::WrongUsage, responder, what))
+}
+
 /// Whether the certificate's own signature is of a kind that counts.
 pub(super) fn check_signature_kind(certificate: &Certificate) -> Result<(), Distrust> {
     match &certificate.signature_algorithm {

@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::cms;
 use crate::envelope::Address;
 use crate::journal::Reason;
-use crate::limits::BAG_CERTIFICATES_MAX;
+use crate::limits::{AIA_CERTIFICATES_MAX, BAG_CERTIFICATES_MAX};
 use crate::world::Timestamp;
 
 use super::chain::distrust;
 use super::path::{Question, Work, find_path};
-use super::{AnchorSet, Certificate, Crl, Distrust, Evidence, Profile, Rules, binds};
+use super::{AnchorSet, Certificate, Crl, Distrust, Evidence, Need, Profile, Rules, binds};
 
 /// A file that the operator named.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct Case {
     pub address: Option<(Address, Profile)>,
     pub rules: Rules,
     pub at: Timestamp,
+    /// What was fetched.
+    pub evidence: Evidence,
 }
 
 /// The verdict.
@@ -78,6 +81,9 @@ pub struct Answer {
     /// What was passed over: unreadable files, status unknown under `soft`.
     pub notes: Vec<String>,
     pub budget: Budget,
+    /// What could be fetched to say more.
+    #[serde(skip)]
+    pub needs: Vec<Need>,
 }
 
 /// Judges.
@@ -85,6 +91,10 @@ pub fn check(case: &Case) -> Answer {
     let mut notes = Vec::new();
     let mut work = Work::default();
     let outcome = judge(case, &mut notes, &mut work);
+    let needs = match outcome {
+        Ok(_) => Vec::new(),
+        Err(_) => work.take_needs(),
+    };
     let budget = Budget {
         signature_checks: work.signature_checks(),
         paths: work.paths(),
@@ -100,6 +110,7 @@ pub fn check(case: &Case) -> Answer {
             path,
             notes,
             budget,
+            needs,
         },
         Err((why, path)) => Answer {
             verdict: match why.reason {
@@ -111,6 +122,7 @@ pub fn check(case: &Case) -> Answer {
             path,
             notes,
             budget,
+            needs,
         },
     }
 }
@@ -125,7 +137,9 @@ fn judge(
     let room = (BAG_CERTIFICATES_MAX + 1).saturating_sub(bag.len());
     bag.extend(read_certificates(&case.intermediates, room, notes));
     let anchors = AnchorSet::new(read_certificates(&case.anchors, usize::MAX, notes));
-    let evidence = Evidence::of(read_crls(&case.crls, notes));
+    let mut evidence = case.evidence.clone();
+    let crls = read_crls(&case.crls, notes);
+    crls.into_iter().for_each(|crl| evidence.add_crl(crl));
     if let Some((address, profile)) = &case.address
         && !binds(&leaf, address, *profile)
     {
@@ -225,6 +239,38 @@ fn parse(der: &[u8]) -> Result<Arc<Certificate>, String> {
     Certificate::parse(der).map_err(|error| error.to_string())
 }
 
+/// A CRL off the network: DER; PEM, which RFC 5280 §4.2.1.13 does not have, is met as well.
+///
+/// # Errors
+/// A sentence.
+pub fn read_crl(octets: &[u8]) -> Result<Arc<Crl>, String> {
+    let block = blocks(octets, Kind::Crl).into_iter().next();
+    let der = block.ok_or("there is no CRL in it")??;
+    Crl::parse(&der).map_err(|error| error.to_string())
+}
+
+/// Certificates off the network (RFC 5280 §4.2.2.1): one in DER, a certs-only CMS message, or PEM of either.
+/// What does not decode is passed over.
+pub fn read_issuers(octets: &[u8]) -> Vec<Arc<Certificate>> {
+    if let Ok(one) = Certificate::parse(octets) {
+        return vec![one];
+    }
+    let messages = match cms::read_certs_only(octets) {
+        Ok(found) => found,
+        Err(_) => {
+            let messages = blocks(octets, Kind::Message).into_iter().flatten();
+            let read = messages.filter_map(|der| cms::read_certs_only(&der).ok());
+            read.flatten().collect()
+        }
+    };
+    let pem = blocks(octets, Kind::Certificate).into_iter().flatten();
+    let found = messages.into_iter().chain(pem);
+    found
+        .take(AIA_CERTIFICATES_MAX)
+        .filter_map(|der| Certificate::parse(&der).ok())
+        .collect()
+}
+
 /// Notes in one answer; a hostile file can have thousands of bad blocks.
 const NOTES_MAX: usize = 32;
 
@@ -245,6 +291,8 @@ fn noted<T>(read: Result<T, String>, name: &str, notes: &mut Vec<String>) -> Opt
 enum Kind {
     Certificate,
     Crl,
+    /// CMS.
+    Message,
 }
 
 impl Kind {
@@ -252,6 +300,7 @@ impl Kind {
         match self {
             Self::Certificate => "certificate",
             Self::Crl => "CRL",
+            Self::Message => "CMS message",
         }
     }
 
@@ -259,6 +308,7 @@ impl Kind {
         match self {
             Self::Certificate => matches!(label, "CERTIFICATE" | "X509 CERTIFICATE"),
             Self::Crl => matches!(label, "X509 CRL" | "CRL"),
+            Self::Message => matches!(label, "PKCS7" | "CMS"),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One certificate revocation list (RFC 5280 §5), read strictly and by hand.
-//! In: DER. Out: a [`Crl`]: issuer, period, scope, entries; and [`Evidence`], the lists of one judgment by
-//! issuer. Says nothing about who signed it and what follows: that is `revocation`.
+//! In: DER. Out: a [`Crl`]: issuer, period, scope, entries. Says nothing about who signed it and what
+//! follows: that is `revocation`.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
@@ -72,34 +72,6 @@ pub(super) enum EntryReason {
     ForGood,
 }
 
-/// The lists that are at hand in one judgment.
-#[derive(Clone, Debug, Default)]
-pub struct Evidence {
-    by_issuer: HashMap<Name, Vec<Arc<Crl>>>,
-}
-
-impl Evidence {
-    /// From lists.
-    pub fn of(crls: impl IntoIterator<Item = Arc<Crl>>) -> Self {
-        let mut evidence = Self::default();
-        for crl in crls {
-            let named = evidence.by_issuer.entry(crl.issuer.clone()).or_default();
-            if named
-                .iter()
-                .all(|known| known.fingerprint != crl.fingerprint)
-            {
-                named.push(crl);
-            }
-        }
-        evidence
-    }
-
-    /// Those that this issuer made.
-    pub(super) fn by(&self, issuer: &Name) -> &[Arc<Crl>] {
-        self.by_issuer.get(issuer).map_or(&[], Vec::as_slice)
-    }
-}
-
 impl Crl {
     /// Reads DER.
     ///
@@ -115,6 +87,29 @@ impl Crl {
     /// SHA-256 of the DER.
     pub(super) fn fingerprint(&self) -> [u8; 32] {
         self.fingerprint
+    }
+
+    /// Octets of the DER.
+    pub fn size(&self) -> usize {
+        self.der.len()
+    }
+
+    /// When it was made.
+    pub fn this_update(&self) -> Timestamp {
+        self.this_update
+    }
+
+    /// When the next one is due.
+    pub fn next_update(&self) -> Option<Timestamp> {
+        self.next_update
+    }
+
+    /// Whether the other one is by the same issuer, for the same scope, and was made later.
+    pub(super) fn is_replaced_by(&self, other: &Self) -> bool {
+        other.issuer == self.issuer
+            && other.scope == self.scope
+            && other.is_delta == self.is_delta
+            && other.this_update > self.this_update
     }
 
     /// How it is signed, if that is an algorithm that counts.
@@ -464,7 +459,7 @@ fn read_entry_extension(
 }
 
 /// RFC 5280 §4.1.2.5, §5.1.2.4: Zulu time with seconds and nothing else.
-fn read_time(time: Element<'_>) -> Option<Timestamp> {
+pub(super) fn read_time(time: Element<'_>) -> Option<Timestamp> {
     let (zulu, digits) = time.value.split_last()?;
     if *zulu != b'Z' || !digits.iter().all(u8::is_ascii_digit) {
         return None;

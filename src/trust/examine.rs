@@ -48,6 +48,7 @@ pub fn examine<'c>(
         evidence: measure.evidence,
         now,
     };
+    let asked = measure.rules.asked();
     let mut paths = Paths::new(bag, measure.rules.clone(), facts);
     match bound_to {
         BoundTo::Address(address, profile) => {
@@ -56,8 +57,10 @@ pub fn examine<'c>(
                 profile,
                 inbound: Arc::clone(anchors),
                 outbound: Arc::clone(anchors),
+                revocation: asked,
             };
-            paths.first(signers, address, &trust, &[anchors])
+            let found = paths.first(signers, address, &trust, &[anchors]);
+            found.map_err(|no| no.why)
         }
         BoundTo::Anyone => {
             let mut worst = Distrust {
@@ -65,7 +68,7 @@ pub fn examine<'c>(
                 detail: "there is no signer".to_owned(),
             };
             for signer in signers {
-                match paths.path(signer, anchors) {
+                match paths.path(signer, anchors, asked).0 {
                     Ok(path) => return Ok((signer, path)),
                     Err(why) => note(&mut worst, why),
                 }

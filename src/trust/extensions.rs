@@ -6,10 +6,13 @@
 use std::collections::HashSet;
 
 use der::Decode;
+use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::ext::pkix::{
     AuthorityInfoAccessSyntax, AuthorityKeyIdentifier, CrlDistributionPoints, InhibitAnyPolicy,
     PolicyConstraints, SubjectInfoAccessSyntax, SubjectKeyIdentifier,
 };
+
+use crate::limits::POINTERS_MAX;
 
 use super::KeyUsage;
 use super::constraints::{Base, Constraints};
@@ -57,6 +60,12 @@ pub(super) struct Extensions {
     pub inhibit_any_policy: Option<u32>,
     /// cRLDistributionPoints; None if the extension is absent.
     pub points: Option<Vec<Point>>,
+    /// authorityInfoAccess: URLs of OCSP responders (RFC 5280 §4.2.2.1).
+    pub responders: Vec<String>,
+    /// authorityInfoAccess: URLs of the issuer's certificates.
+    pub issuers_at: Vec<String>,
+    /// id-pkix-ocsp-nocheck (RFC 6960 §4.2.2.2.1).
+    pub no_check: bool,
     pub defects: Vec<String>,
     /// What RFC 5280 forbids and the field writes all the same: refused under `Standard::Rfc5280` alone.
     pub lapses: Vec<String>,
@@ -129,6 +138,12 @@ impl Extensions {
                 self.lapse(halves, "authorityKeyIdentifier with half an issuer");
                 self.authority_key_id = id.key_identifier.map(|id| id.as_bytes().to_vec());
             }
+            "1.3.6.1.5.5.7.1.1" => self.take_access(value)?,
+            "1.3.6.1.5.5.7.48.1.5" => {
+                let null = tlv::only(value, tag::NULL).is_some_and(|null| null.value.is_empty());
+                refuse("ocsp-nocheck is not NULL", !null)?;
+                self.no_check = true;
+            }
             "2.5.29.37" => self.extended_key_usage = Some(extended_key_usage(value)?),
             "2.5.29.32" | "2.5.29.33" | "2.5.29.36" | "2.5.29.54" => self.policy(oid, value)?,
             _ => merely_known(oid, critical, value)?,
@@ -184,6 +199,24 @@ impl Extensions {
         Ok(())
     }
 
+    fn take_access(&mut self, value: &[u8]) -> Result<(), Defect> {
+        let access: AuthorityInfoAccessSyntax = decode("authorityInfoAccess", value)?;
+        for one in access.0 {
+            let GeneralName::UniformResourceIdentifier(uri) = one.access_location else {
+                continue;
+            };
+            let urls = match one.access_method.to_string().as_str() {
+                "1.3.6.1.5.5.7.48.1" => &mut self.responders,
+                "1.3.6.1.5.5.7.48.2" => &mut self.issuers_at,
+                _ => continue,
+            };
+            if urls.len() < POINTERS_MAX {
+                urls.push(uri.as_str().to_owned());
+            }
+        }
+        Ok(())
+    }
+
     fn take_points(&mut self, value: &[u8]) -> Result<(), Defect> {
         decode::<CrlDistributionPoints>("cRLDistributionPoints", value)?;
         let read = points::read_points(value);
@@ -229,9 +262,6 @@ fn merely_known(oid: &str, critical: bool, value: &[u8]) -> Result<(), Defect> {
         }
         "2.5.29.46" => decode::<CrlDistributionPoints>("freshestCRL", value).map(drop),
         "2.5.29.9" => directory_attributes(value),
-        "1.3.6.1.5.5.7.1.1" => {
-            decode::<AuthorityInfoAccessSyntax>("authorityInfoAccess", value).map(drop)
-        }
         "1.3.6.1.5.5.7.1.11" => {
             decode::<SubjectInfoAccessSyntax>("subjectInfoAccess", value).map(drop)
         }

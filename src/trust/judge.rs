@@ -13,8 +13,8 @@ use crate::world::Timestamp;
 use super::chain::distrust;
 use super::path::{Question, Work, build_path_within, telling};
 use super::{
-    AnchorId, AnchorSet, Anchors, Certificate, DomainTrust, Evidence, Path, PathPurpose, Rules,
-    binds,
+    AnchorId, AnchorSet, Anchors, Certificate, DomainTrust, Evidence, Need, Path, PathPurpose,
+    RevocationRules, Rules, Waiting, binds,
 };
 
 /// Proof that this recipient accepts this message. Made by [`judge`] alone; comes back from a committed
@@ -57,6 +57,7 @@ pub struct Grant {
     signer: [u8; 32],
     digest: [u8; 32],
     path: Vec<String>,
+    notes: Vec<String>,
 }
 
 /// A committed verdict's row. Only this station's store code builds one.
@@ -86,6 +87,7 @@ impl Grant {
             signer,
             digest,
             path: Vec::new(),
+            notes: Vec::new(),
         }
     }
 
@@ -116,6 +118,11 @@ impl Grant {
     pub fn path(&self) -> &[String] {
         &self.path
     }
+
+    /// What was let pass: status that could not be learnt, or that is told nowhere.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
 }
 
 /// Why not, with the evidence in words.
@@ -124,15 +131,6 @@ pub struct Distrust {
     pub reason: Reason,
     /// Which certificate, which rule (RFC section or requirement id), which values.
     pub detail: String,
-}
-
-/// What must be fetched before a verdict. Nothing yet asks for one; revocation and AIA will.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Need {
-    /// A CRL, by URL.
-    Crl(String),
-    /// An issuer's certificate, by URL.
-    Issuer(String),
 }
 
 /// One answer per recipient.
@@ -253,12 +251,15 @@ impl<'a> Case<'a> {
         let mut paths = Paths::new(self.bag, Rules::direct(PathPurpose::Sign), facts);
         for recipient in self.recipients {
             let verdict = match facts.anchors.of(recipient) {
-                None => Err(foreign(recipient)),
+                None => Err(foreign(recipient).into()),
                 Some(trust) => paths.first(&self.signers, bound_to, trust, &sets(trust)),
             };
             match verdict {
                 Ok((signer, path)) => judgment.granted.push(self.grant(recipient, signer, &path)),
-                Err(why) => judgment.refused.push((recipient.clone(), why)),
+                Err(no) => match no.needs_of(facts) {
+                    Some(needs) => judgment.undecided.push((recipient.clone(), needs)),
+                    None => judgment.refused.push((recipient.clone(), no.why)),
+                },
             }
         }
         judgment
@@ -272,6 +273,7 @@ impl<'a> Case<'a> {
             signer: signer.fingerprint(),
             digest: self.digest,
             path: path.subjects().to_vec(),
+            notes: path.notes().to_vec(),
         }
     }
 }
@@ -287,6 +289,30 @@ fn foreign(address: &Address) -> Distrust {
     }
 }
 
+/// No path, and what could be fetched to find one.
+pub(super) struct No {
+    pub(super) why: Distrust,
+    needs: Vec<Need>,
+}
+
+impl From<Distrust> for No {
+    fn from(why: Distrust) -> Self {
+        let needs = Vec::new();
+        Self { why, needs }
+    }
+}
+
+impl No {
+    /// What to wait for; None: it is decided.
+    fn needs_of(&self, facts: Facts<'_>) -> Option<Vec<Need>> {
+        let may_come = facts.evidence.waiting() == Waiting::Possible && !self.needs.is_empty();
+        may_come.then(|| self.needs.clone())
+    }
+}
+
+/// What was found for a leaf, and what could be fetched to find more.
+type Known = (Result<Path, Distrust>, Vec<Need>);
+
 /// Paths of one judgment: recipients that share anchors share them, and all share one budget.
 pub(super) struct Paths<'a> {
     bag: &'a [Arc<Certificate>],
@@ -294,7 +320,7 @@ pub(super) struct Paths<'a> {
     facts: Facts<'a>,
     work: Work,
     /// (leaf, which anchor set) -> path.
-    known: HashMap<([u8; 32], usize), Result<Path, Distrust>>,
+    known: HashMap<([u8; 32], usize, RevocationRules), Known>,
 }
 
 impl<'a> Paths<'a> {
@@ -316,7 +342,8 @@ impl<'a> Paths<'a> {
         address: &Address,
         trust: &DomainTrust,
         sets: &[&Arc<AnchorSet>],
-    ) -> Result<(&'c Arc<Certificate>, Path), Distrust> {
+    ) -> Result<(&'c Arc<Certificate>, Path), No> {
+        let mut needs = Vec::new();
         let mut worst = Distrust {
             reason: Reason::NotBound,
             detail: format!("there is no certificate that could be bound to {address}"),
@@ -331,13 +358,16 @@ impl<'a> Paths<'a> {
                 continue;
             }
             for set in sets {
-                match self.path(candidate, set) {
+                let (found, missing) = self.path(candidate, set, trust.revocation);
+                match found {
                     Ok(path) => return Ok((candidate, path)),
                     Err(why) => note(&mut worst, why),
                 }
+                needs.extend(missing);
             }
         }
-        Err(worst)
+        let why = worst;
+        Err(No { why, needs })
     }
 
     /// Content keys are wrapped for RSA alone so far; key agreement is read, not written.
@@ -357,21 +387,23 @@ impl<'a> Paths<'a> {
         &mut self,
         leaf: &Arc<Certificate>,
         set: &Arc<AnchorSet>,
-    ) -> Result<Path, Distrust> {
-        let key = (leaf.fingerprint(), Arc::as_ptr(set).addr());
+        revocation: RevocationRules,
+    ) -> Known {
+        let key = (leaf.fingerprint(), Arc::as_ptr(set).addr(), revocation);
         if let Some(known) = self.known.get(&key) {
             return known.clone();
         }
         let question = Question {
             bag: self.bag,
             anchors: set,
-            rules: &self.rules,
+            rules: &self.rules.asking(revocation),
             evidence: self.facts.evidence,
             now: self.facts.now,
         };
         let found = build_path_within(leaf, &question, &mut self.work);
-        self.known.insert(key, found.clone());
-        found
+        let known = (found, self.work.take_needs());
+        self.known.insert(key, known.clone());
+        known
     }
 }
 
@@ -476,7 +508,10 @@ pub fn judge_recipient(
             certificate: Arc::clone(certificate),
             path,
         }),
-        Err(why) => RecipientJudgment::Refused(why),
+        Err(no) => match no.needs_of(facts) {
+            Some(needs) => RecipientJudgment::Undecided(needs),
+            None => RecipientJudgment::Refused(no.why),
+        },
     }
 }
 

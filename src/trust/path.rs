@@ -12,14 +12,15 @@ use std::sync::Arc;
 
 use crate::journal::Reason;
 use crate::limits::{
-    BAG_CERTIFICATES_MAX, NAME_COMPARISONS_MAX, PATH_DEPTH_MAX, PATH_STEPS_MAX, PATHS_MAX,
-    POLICY_WORK_MAX, SIGNATURE_CHECKS_MAX, SIGNATURE_COST_MAX,
+    BAG_CERTIFICATES_MAX, NAME_COMPARISONS_MAX, NEEDS_MAX, PATH_DEPTH_MAX, PATH_STEPS_MAX,
+    PATHS_MAX, POLICY_WORK_MAX, SIGNATURE_CHECKS_MAX, SIGNATURE_COST_MAX,
 };
 use crate::world::Timestamp;
 
 use super::certificate::Seat;
 use super::chain::{check_chain, check_issuer, check_leaf, check_signature_kind, distrust, over};
 use super::name::Name;
+use super::need::{Need, Tried, issuers_of};
 use super::revocation;
 use super::rules::{RevocationMode, Rules};
 use super::{AnchorId, AnchorSet, Certificate, Distrust, Evidence};
@@ -49,6 +50,14 @@ pub struct Path {
 impl Path {
     pub fn anchor(&self) -> AnchorId {
         self.anchor
+    }
+
+    /// The same path, and what was let pass this time.
+    pub(super) fn with_notes(&self, notes: Vec<String>) -> Self {
+        Self {
+            notes: notes.into(),
+            ..self.clone()
+        }
     }
 
     pub fn subjects(&self) -> &[String] {
@@ -96,6 +105,7 @@ pub struct Work {
     steps: usize,
     paths: usize,
     policies: usize,
+    needs: Vec<Need>,
 }
 
 impl Work {
@@ -122,6 +132,18 @@ impl Work {
     /// Steps of the search.
     pub fn steps(&self) -> usize {
         self.steps
+    }
+
+    /// Something is missing that could be fetched.
+    pub(super) fn need(&mut self, need: Need) {
+        if self.needs.len() < NEEDS_MAX && !self.needs.contains(&need) {
+            self.needs.push(need);
+        }
+    }
+
+    /// What was missing since the last call.
+    pub fn take_needs(&mut self) -> Vec<Need> {
+        std::mem::take(&mut self.needs)
     }
 
     pub(super) fn note_policies(&mut self, made: usize) {
@@ -153,7 +175,7 @@ impl Work {
     }
 
     /// Whether `issuer` signed `certificate`; each pair is checked once.
-    fn is_signed(
+    pub(super) fn is_signed(
         &mut self,
         certificate: &Certificate,
         issuer: &Certificate,
@@ -210,7 +232,11 @@ pub fn build_path_within(
 ) -> Result<Path, Distrust> {
     let remembered = &question.anchors.remembered;
     if let Some(path) = remembered.find(leaf, question) {
-        return Ok(path);
+        // Status is asked for at each use; if it speaks against this path, another may do.
+        let status = revocation::check(path.certificates(), question, work, &mut Vec::new());
+        if let Ok(notes) = status {
+            return Ok(path.with_notes(notes));
+        }
     }
     let path = find_path(leaf, question, work).map_err(|failure| failure.why)?;
     remembered.keep(leaf, question, &path);
@@ -265,6 +291,7 @@ pub(super) fn find_path_below(
     search.descend();
     let found = search.climb(&mut vec![0]);
     found.ok_or_else(|| {
+        search.ask_for_issuers();
         let nothing = || alone(no_path(leaf, question.anchors));
         search.worst.unwrap_or_else(nothing)
     })
@@ -278,11 +305,22 @@ fn check_anchored_leaf(
     work: &mut Work,
     under_way: &mut Vec<[u8; 32]>,
 ) -> Result<Vec<String>, Distrust> {
-    if question.rules.revocation == RevocationMode::Off || leaf.is_self_issued() {
+    let own = question.anchors.mode_of(leaf);
+    let mode = own.unwrap_or(question.rules.revocation);
+    if mode == RevocationMode::Off || leaf.is_self_issued() {
         return Ok(Vec::new());
     }
+    let rules = Rules {
+        revocation: mode,
+        ..question.rules.clone()
+    };
+    let question = &Question {
+        rules: &rules,
+        ..*question
+    };
     let mut outcome = None;
-    for issuer in question.bag.iter().take(BAG_CERTIFICATES_MAX) {
+    let beside = question.bag.iter().take(BAG_CERTIFICATES_MAX);
+    for issuer in beside.chain(question.evidence.issuers()) {
         if issuer.subject_name != leaf.issuer_name || !work.is_signed(leaf, issuer)? {
             continue;
         }
@@ -381,13 +419,19 @@ impl<'a> Search<'a, '_> {
 
     /// Collects the certificates of the bag that names connect with the leaf.
     fn gather(&mut self, leaf: &'a Arc<Certificate>) {
-        let Question { bag, anchors, .. } = self.question;
+        let Question {
+            bag,
+            anchors,
+            evidence,
+            ..
+        } = self.question;
         if bag.len() > BAG_CERTIFICATES_MAX {
             let limit = over("certificates beside the leaf", BAG_CERTIFICATES_MAX);
             self.note(limit, vec![Arc::clone(leaf)]);
         }
         let mut by_subject: HashMap<&Name, Vec<&'a Arc<Certificate>>> = HashMap::new();
-        for certificate in bag.iter().take(BAG_CERTIFICATES_MAX) {
+        let beside = bag.iter().take(BAG_CERTIFICATES_MAX);
+        for certificate in beside.chain(evidence.issuers()) {
             let named = by_subject.entry(&certificate.subject_name).or_default();
             named.push(certificate);
         }
@@ -422,6 +466,26 @@ impl<'a> Search<'a, '_> {
         for (index, node) in self.nodes.iter().enumerate() {
             let named = self.by_issuer.entry(&node.certificate.issuer_name);
             named.or_default().push(index);
+        }
+    }
+
+    /// what authorityInfoAccess points at may close the gap, unless it was looked at already. Nothing
+    /// is asked where the verdict would stay what it is.
+    fn ask_for_issuers(&mut self) {
+        let reason = self.worst.as_ref().map(|worst| worst.why.reason);
+        if matches!(
+            reason,
+            Some(Reason::Revoked | Reason::RevocationUnknown | Reason::OutOfBudget)
+        ) {
+            return;
+        }
+        let evidence = self.question.evidence;
+        let open = |node: &&Node<'_>| node.anchors.is_empty() && node.issuers.is_empty();
+        let needs = self.nodes.iter().filter(open);
+        for need in needs.flat_map(|node| issuers_of(node.certificate)) {
+            if evidence.tried(&need) != Some(&Tried::Got) {
+                self.work.need(need);
+            }
         }
     }
 

@@ -45,6 +45,24 @@ pub(super) struct Point {
     pub crl_issuers: Option<Vec<Name>>,
 }
 
+impl Point {
+    /// Its URIs.
+    pub fn urls(&self) -> Vec<String> {
+        let Some(PointNames::Full(names)) = &self.names else {
+            return Vec::new();
+        };
+        let uri = |name: &PointName| match name {
+            PointName::Directory(_) => None,
+            PointName::Other(der) => {
+                let (element, _) = tlv::first(der)?;
+                let text = std::str::from_utf8(element.value).ok()?;
+                (element.tag == 0x86).then(|| text.to_owned())
+            }
+        };
+        names.iter().filter_map(uri).collect()
+    }
+}
+
 /// IssuingDistributionPoint of a CRL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Scope {

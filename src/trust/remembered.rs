@@ -1,8 +1,8 @@
 //! Paths that were found valid, for as long as nothing that they rest on changes. In: a question. Out: the
 //! path that an earlier, equal question was answered with. Lives inside an [`super::AnchorSet`], which is
 //! replaced as a whole when anchors, profiles or filters change: what is taken out is forgotten at once.
-//! Refusals are never remembered, and nothing is that rests on revocation: what speaks against a
-//! certificate must count at once.
+//! Refusals are never remembered, and no status is: whoever finds a path here asks for its status anew, for
+//! what speaks against a certificate must count at once.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
@@ -38,21 +38,19 @@ struct Known {
 impl Remembered {
     /// The path of an equal question that holds now.
     pub fn find(&self, leaf: &Certificate, question: &Question<'_>) -> Option<Path> {
-        if !rests_on_path_alone(question) {
-            return None;
-        }
         let now = question.now;
         let inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = inner.by_leaf.get(&leaf.fingerprint())?;
         let fits = |known: &&Known| {
             known.from <= now && now <= known.until && known.rules == *question.rules
         };
-        known.iter().find(fits).map(|known| known.path.clone())
+        let found = known.iter().find(fits).map(|known| &known.path)?;
+        has_its_status_above(found, question).then(|| found.clone())
     }
 
     /// Remembers a path that was found. Of one leaf as many as there are rules to ask by.
     pub fn keep(&self, leaf: &Certificate, question: &Question<'_>, path: &Path) {
-        if !rests_on_path_alone(question) {
+        if !has_its_status_above(path, question) {
             return;
         }
         let certificates = path.certificates();
@@ -65,7 +63,7 @@ impl Remembered {
             rules: question.rules.clone(),
             from,
             until,
-            path: path.clone(),
+            path: path.with_notes(Vec::new()),
         };
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let id = leaf.fingerprint();
@@ -83,8 +81,9 @@ impl Remembered {
     }
 }
 
-fn rests_on_path_alone(question: &Question<'_>) -> bool {
-    question.rules.revocation == RevocationMode::Off
+/// The status of a leaf that is itself the anchor is told by certificates beside the path.
+fn has_its_status_above(path: &Path, question: &Question<'_>) -> bool {
+    path.certificates().len() > 1 || question.rules.revocation == RevocationMode::Off
 }
 
 #[cfg(test)]

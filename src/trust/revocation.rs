@@ -1,4 +1,5 @@
-//! Whether a certificate of a path is revoked, by the CRLs at hand (RFC 5280 §6.3).
+//! Whether a certificate of a path is revoked, by the CRLs (RFC 5280 §6.3) and OCSP answers (RFC 6960) at
+//! hand.
 //! In: a path that is valid otherwise, and the [`Question`] it was found for. Out: notes on what was let pass,
 //! or the reason. Unknown is never taken for good: what follows from it is for the rules to say. Delta CRLs
 //! never count in a certificate's favour (docs/deviations.md).
@@ -6,14 +7,16 @@
 use std::sync::Arc;
 
 use crate::journal::Reason;
-use crate::limits::{CRL_SIGNER_DEPTH_MAX, NAME_COMPARISONS_MAX};
+use crate::limits::{CLOCK_SKEW_MAX, CRL_SIGNER_DEPTH_MAX, NAME_COMPARISONS_MAX, OCSP_FRESH_MAX};
 
-use super::chain::{check_signer_key, distrust, over};
+use super::chain::{check_responder, check_signer_key, distrust, over};
 use super::crl::{Crl, EntryReason};
 use super::name::Name;
+use super::need::{Need, Tried, Waiting, crls_of, has_pointer, responders_of};
+use super::ocsp::{Answers, CertId, CertStatus, Single};
 use super::path::{Question, Work, find_path_below};
 use super::points::{ALL_REASONS, Only, Point, PointName, PointNames, Scope};
-use super::rules::{RevocationMode, RevocationScope, Standard};
+use super::rules::{NoPointer, RevocationMode, RevocationScope, Rules, Standard};
 use super::{AnchorSet, Certificate, Distrust};
 
 /// What is known of one certificate.
@@ -24,7 +27,8 @@ enum Status {
     Unknown(String),
 }
 
-/// Asks for the status of a path's certificates, from the anchor down. `path`: leaf first, anchor last.
+/// Asks for the status of a path's certificates, from the anchor down. `path`: leaf first, anchor last. What
+/// could be fetched where status is unknown is left in `work`.
 pub(super) fn check(
     path: &[Arc<Certificate>],
     question: &Question<'_>,
@@ -32,36 +36,93 @@ pub(super) fn check(
     under_way: &mut Vec<[u8; 32]>,
 ) -> Result<Vec<String>, Distrust> {
     let rules = question.rules;
-    let asked = match (rules.revocation, rules.revocation_scope) {
+    let own = path
+        .last()
+        .and_then(|anchor| question.anchors.mode_of(anchor));
+    let mode = own.unwrap_or(rules.revocation);
+    let asked = match (mode, rules.revocation_scope) {
         (RevocationMode::Off, _) => 0,
         (_, RevocationScope::Leaf) => 1,
         (_, RevocationScope::All) => path.len(),
     };
-    let mut unknown = Vec::new();
+    let mut found = Found::default();
     let below_anchor = asked.min(path.len().saturating_sub(1));
     for index in (0..below_anchor).rev() {
         let (Some(certificate), Some(above)) = (path.get(index), path.get(index + 1..)) else {
             continue;
         };
+        if question.evidence.is_empty() && found.accepts(certificate, rules) {
+            continue;
+        }
         under_way.push(certificate.fingerprint());
         let case = Case {
             certificate,
             above,
             question,
+            mode,
         };
         let status = case.status(work, under_way);
         under_way.pop();
         match status? {
             Status::Good => {}
             Status::Revoked(what) => return Err(distrust(Reason::Revoked, certificate, &what)),
-            Status::Unknown(what) => {
-                unknown.push(distrust(Reason::RevocationUnknown, certificate, &what));
-            }
+            Status::Unknown(what) => found.unknown(&case, what),
         }
     }
-    match unknown.first() {
-        Some(first) if rules.revocation == RevocationMode::Hard => Err(first.clone()),
-        _ => Ok(unknown.into_iter().map(|why| why.detail).collect()),
+    found.end(mode, question, work)
+}
+
+/// What was not good and not revoked.
+#[derive(Default)]
+struct Found {
+    unknown: Vec<Distrust>,
+    notes: Vec<String>,
+    needs: Vec<Need>,
+}
+
+impl Found {
+    /// Whether it may pass because it says nowhere where its status is told; noted then.
+    fn accepts(&mut self, certificate: &Certificate, rules: &Rules) -> bool {
+        if rules.no_pointer != NoPointer::Accept || has_pointer(certificate) {
+            return false;
+        }
+        let what = "it does not say where its status is told: accepted (revocation.no_pointer)";
+        let note = distrust(Reason::RevocationUnknown, certificate, what);
+        self.notes.push(note.detail);
+        true
+    }
+
+    fn unknown(&mut self, case: &Case<'_>, mut what: String) {
+        let (certificate, evidence) = (case.certificate, case.question.evidence);
+        if self.accepts(certificate, case.question.rules) {
+            return;
+        }
+        for need in case.needs() {
+            if let Some(Tried::Failed(why)) = evidence.tried(&need) {
+                what.push_str(&format!("; {need}: {why}"));
+            }
+            self.needs.push(need);
+        }
+        self.unknown
+            .push(distrust(Reason::RevocationUnknown, certificate, &what));
+    }
+
+    fn end(
+        self,
+        mode: RevocationMode,
+        question: &Question<'_>,
+        work: &mut Work,
+    ) -> Result<Vec<String>, Distrust> {
+        let may_come = question.evidence.waiting() == Waiting::Possible && !self.needs.is_empty();
+        self.needs.into_iter().for_each(|need| work.need(need));
+        let mut notes = self.notes;
+        match self.unknown.first() {
+            Some(first) if mode == RevocationMode::Hard || may_come => Err(first.clone()),
+            _ => {
+                notes.extend(self.unknown.into_iter().map(|why| why.detail));
+                Ok(notes)
+            }
+        }
     }
 }
 
@@ -70,18 +131,181 @@ struct Case<'a> {
     certificate: &'a Arc<Certificate>,
     above: &'a [Arc<Certificate>],
     question: &'a Question<'a>,
+    /// Below this anchor.
+    mode: RevocationMode,
 }
 
 impl Case<'_> {
+    /// Either kind of evidence may speak against; for the certificate speaks a CRL, or else an answer.
     fn status(&self, work: &mut Work, under_way: &mut Vec<[u8; 32]>) -> Result<Status, Distrust> {
+        let answered = self.answered(work, under_way)?;
+        if let Some(Status::Revoked(what)) = answered {
+            return Ok(Status::Revoked(what));
+        }
+        let listed = self.listed(work, under_way)?;
+        Ok(match (listed, answered) {
+            (Status::Unknown(_), Some(Status::Good)) => Status::Good,
+            (Status::Unknown(by_list), Some(Status::Unknown(by_answer))) => {
+                Status::Unknown(format!("{by_list}; {by_answer}"))
+            }
+            (listed, _) => listed,
+        })
+    }
+
+    /// What could tell: its CRLs, and its responders once the CRLs did not help.
+    fn needs(&self) -> Vec<Need> {
+        let mut needs = crls_of(self.certificate);
+        let evidence = self.question.evidence;
+        if needs.iter().all(|need| evidence.tried(need).is_some())
+            && let Some(issuer) = self.above.first()
+        {
+            needs.extend(responders_of(self.certificate, issuer));
+        }
+        needs
+    }
+
+    /// By OCSP; None: nobody answered.
+    fn answered(
+        &self,
+        work: &mut Work,
+        under_way: &mut Vec<[u8; 32]>,
+    ) -> Result<Option<Status>, Distrust> {
+        let evidence = self.question.evidence;
+        let Some(issuer) = self.above.first().filter(|_| evidence.has_answers()) else {
+            return Ok(None);
+        };
+        let id = CertId::of(self.certificate, issuer);
+        let mut last = None;
+        for answers in evidence.answers(&id) {
+            match self.by_answers(answers, &id, issuer, work, under_way)? {
+                Status::Unknown(what) => last = last.or(Some(Status::Unknown(what))),
+                known => return Ok(Some(known)),
+            }
+        }
+        Ok(last)
+    }
+
+    /// RFC 6960 §3.2.
+    fn by_answers(
+        &self,
+        answers: &Arc<Answers>,
+        id: &CertId,
+        issuer: &Arc<Certificate>,
+        work: &mut Work,
+        under_way: &mut Vec<[u8; 32]>,
+    ) -> Result<Status, Distrust> {
+        let unknown = |what: &str| Ok(Status::Unknown(format!("an OCSP answer {what}")));
+        if let Some(defect) = answers.defects.first() {
+            return unknown(&format!("is unusable: {defect}"));
+        }
+        if let Err(what) = answers.signature_kind() {
+            return unknown(&format!("is signed with {what} (A-021)"));
+        }
+        let Some(single) = answers.single(id) else {
+            return unknown("is about another certificate");
+        };
+        let against = single.status == CertStatus::Revoked(EntryReason::ForGood);
+        match self.is_of_now(single) {
+            Err(what) if !against => return unknown(&what),
+            _ => {}
+        }
+        if !self.is_answered_by_right(answers, issuer, work, under_way)? {
+            return unknown("has no signer who may answer for this CA (RFC 6960 §4.2.2.2)");
+        }
+        Ok(match single.status {
+            CertStatus::Good => Status::Good,
+            CertStatus::Revoked(_) => {
+                Status::Revoked("revoked by an OCSP answer (RFC 6960 §2.2)".to_owned())
+            }
+            CertStatus::Unknown => {
+                Status::Unknown("the OCSP responder does not know it".to_owned())
+            }
+        })
+    }
+
+    /// Who was revoked for good stays so; all else is said for a time (RFC 6960 §3.2 (5), (6); G-044).
+    fn is_of_now(&self, single: &Single) -> Result<(), String> {
+        let now = self.question.now;
+        if single.this_update > now.plus(CLOCK_SKEW_MAX) {
+            return Err(format!(
+                "is of {}, which is yet to come",
+                single.this_update.rfc3339()
+            ));
+        }
+        match single.next_update {
+            Some(until) if until < now => Err(format!("was to be replaced by {}", until.rfc3339())),
+            // RFC 6960 §2.4: without nextUpdate newer information is to be had at any time.
+            None if now.since(single.this_update) > OCSP_FRESH_MAX => Err(format!(
+                "without an end is of {}",
+                single.this_update.rfc3339()
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// RFC 6960 §4.2.2.2: the issuer itself, or one whom it has certified for this.
+    fn is_answered_by_right(
+        &self,
+        answers: &Arc<Answers>,
+        issuer: &Arc<Certificate>,
+        work: &mut Work,
+        under_way: &mut Vec<[u8; 32]>,
+    ) -> Result<bool, Distrust> {
+        let rules = self.question.rules;
+        let signed = |signer: &Certificate, work: &mut Work| {
+            work.check_once(answers.fingerprint(), signer, || {
+                answers.is_signed_by(signer)
+            })
+        };
+        if answers.names(issuer) && check_signer_key(issuer, rules).is_ok() && signed(issuer, work)?
+        {
+            return Ok(true);
+        }
+        for delegate in &answers.certificates {
+            if !answers.names(delegate)
+                || delegate.issuer_name != issuer.subject_name
+                || check_responder(delegate, rules, self.question.now).is_err()
+                || !work.is_signed(delegate, issuer)?
+                || !signed(delegate, work)?
+            {
+                continue;
+            }
+            if delegate.extensions.no_check || !self.is_revoked(delegate, work, under_way)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether a list at hand speaks against a responder; none is fetched for it (docs/deviations.md).
+    fn is_revoked(
+        &self,
+        responder: &Arc<Certificate>,
+        work: &mut Work,
+        under_way: &mut Vec<[u8; 32]>,
+    ) -> Result<bool, Distrust> {
+        let case = Case {
+            certificate: responder,
+            ..*self
+        };
+        let status = case.listed(work, under_way)?;
+        Ok(matches!(status, Status::Revoked(_)))
+    }
+
+    /// By CRLs.
+    fn listed(&self, work: &mut Work, under_way: &mut Vec<[u8; 32]>) -> Result<Status, Distrust> {
         let points = points_of(self.certificate);
         let mut tally = Tally::default();
+        let mut believed: Vec<&Arc<Crl>> = Vec::new();
         for issuer in issuers(self.certificate, &points) {
             for crl in self.question.evidence.by(&issuer) {
                 if !work.compare(points.len()) {
                     return Err(over("name comparisons", NAME_COMPARISONS_MAX));
                 }
                 let covered = covered(self.certificate, &points, crl);
+                if believed.iter().any(|newer| crl.is_replaced_by(newer)) {
+                    continue;
+                }
                 let entry = crl.entry(self.certificate).map(|entry| entry.reason);
                 if covered == 0 {
                     tally.why("the CRLs at hand are not for it: scope, point or issuer differ");
@@ -91,6 +315,7 @@ impl Case<'_> {
                     tally.why(&why);
                     continue;
                 }
+                believed.push(crl);
                 tally.count(crl, entry, covered);
             }
         }
@@ -118,7 +343,7 @@ impl Case<'_> {
             return Ok(Err(format!("a CRL is signed with {what} (A-021)")));
         }
         let now = self.question.now;
-        if crl.this_update > now {
+        if crl.this_update > now.plus(CLOCK_SKEW_MAX) {
             let from = crl.this_update.rfc3339();
             return Ok(Err(format!("a CRL is of {from}, which is yet to come")));
         }
@@ -163,13 +388,17 @@ impl Case<'_> {
             return Ok(false);
         }
         let anchors = AnchorSet::new([Arc::clone(anchor)]);
-        let rules = self.question.rules.of_crl_signer();
+        let rules = Rules {
+            revocation: self.mode,
+            ..self.question.rules.of_crl_signer()
+        };
         let question = Question {
             anchors: &anchors,
             rules: &rules,
             ..*self.question
         };
-        for signer in self.question.bag {
+        let beside = self.question.evidence.issuers();
+        for signer in self.question.bag.iter().chain(beside) {
             // A list does not vouch for the one who signed it.
             let asked_for = under_way.contains(&signer.fingerprint());
             if asked_for || !self.signed(crl, signer, work)? {

@@ -69,9 +69,9 @@ impl Switch {
 }
 
 /// What follows if the status of a certificate cannot be learnt.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RevocationMode {
-    /// Status is not asked for. The roads, as yet.
+    /// Status is not asked for.
     #[default]
     Off,
     /// Revoked refuses; unknown passes, with a note.
@@ -80,13 +80,47 @@ pub enum RevocationMode {
     Hard,
 }
 
+impl RevocationMode {
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Soft => "soft",
+            Self::Hard => "hard",
+        }
+    }
+
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Off, Self::Soft, Self::Hard]
+            .into_iter()
+            .find(|mode| mode.word() == word)
+    }
+}
+
 /// Of which certificates the status is asked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum RevocationScope {
     Leaf,
     /// Every certificate below the anchor (RFC 5280 §6.1.3 (a) (3)).
     #[default]
     All,
+}
+
+/// What follows if a certificate does not say where its status is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum NoPointer {
+    /// It passes, with a note: whoever issued it revokes nothing.
+    Accept,
+    /// Its status is unknown.
+    #[default]
+    Unknown,
+}
+
+/// What is asked about revocation, on the roads for a domain.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct RevocationRules {
+    pub mode: RevocationMode,
+    pub scope: RevocationScope,
+    pub no_pointer: NoPointer,
 }
 
 /// All that a path is judged by, except names, anchors, evidence and time.
@@ -106,10 +140,11 @@ pub struct Rules {
     pub filter: Arc<Filter>,
     pub revocation: RevocationMode,
     pub revocation_scope: RevocationScope,
+    pub no_pointer: NoPointer,
 }
 
 impl Rules {
-    /// Those of the roads: Direct, mail, any policy, no revocation yet.
+    /// Those of the roads: Direct, mail, any policy; a domain's [`RevocationRules`] come on top.
     pub fn direct(purpose: PathPurpose) -> Self {
         Self {
             standard: Standard::Direct,
@@ -122,6 +157,26 @@ impl Rules {
             filter: Arc::default(),
             revocation: RevocationMode::Off,
             revocation_scope: RevocationScope::All,
+            no_pointer: NoPointer::Unknown,
+        }
+    }
+
+    /// What they ask about revocation.
+    pub fn asked(&self) -> RevocationRules {
+        RevocationRules {
+            mode: self.revocation,
+            scope: self.revocation_scope,
+            no_pointer: self.no_pointer,
+        }
+    }
+
+    /// The same, asking this about revocation.
+    pub fn asking(&self, asked: RevocationRules) -> Self {
+        Self {
+            revocation: asked.mode,
+            revocation_scope: asked.scope,
+            no_pointer: asked.no_pointer,
+            ..self.clone()
         }
     }
 

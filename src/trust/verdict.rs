@@ -291,11 +291,7 @@ async fn commit_grant(
         ));
         return Ok(());
     }
-    let event = Event::Granted {
-        anchor: grant.anchor().to_string(),
-        path: grant.path().to_vec(),
-        profile: profile.word().to_owned(),
-    };
+    let event = granted_event(grant, profile);
     tx.record(Entry::leg(tenant, message, &recipient, event));
     note_grant(tx, facts.asked, &next);
     for (kind, draft) in reports {
@@ -337,6 +333,15 @@ async fn commit_grant(
         Next::Settled(_) => {}
     }
     Ok(())
+}
+
+fn granted_event(grant: &Grant, profile: Profile) -> Event {
+    Event::Granted {
+        anchor: grant.anchor().to_string(),
+        path: grant.path().to_vec(),
+        profile: profile.word().to_owned(),
+        notes: grant.notes().to_vec(),
+    }
 }
 
 /// Whether delivery notification was asked for (B-001).

@@ -32,5 +32,5 @@ class Java:
         out = self.keys.dir / "made"
         out.unlink(missing_ok=True)
         run(["java", "-cp", f"{self.lib}:{self.lib}/lib/*", self.program.split(".")[0], self.keys.dir, name, option,
-             self.keys.file("in", octets), out, also])
+             self.keys.file("in", octets), out, also], cwd=self.lib)  # The agent writes a folder `tmp` where it runs.
         return out.read_bytes()

@@ -4,14 +4,17 @@
 mod dns;
 mod linter;
 mod partner;
+mod web;
 mod world;
 
+mod bundles;
 mod cli;
 mod edges;
 mod exchange;
 mod failures;
 mod foreign;
 mod mailin_faults;
+mod revocation;
 mod roads;
 mod submission;
 mod tidy;

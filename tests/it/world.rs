@@ -104,6 +104,20 @@ impl Ca {
         self.leaf(domain, valid, None)
     }
 
+    /// The same, naming a CRL.
+    pub fn pointing(&self, domain: &str, crl: &str) -> Issued {
+        let purpose = Purpose::Direct {
+            address: None,
+            domain: Some(domain.to_owned()),
+        };
+        let key = issue::make_key(KeyKind::Rsa(2_048)).expect("a key");
+        let leaf = Template {
+            crl_url: Some(crl.to_owned()),
+            ..template(domain, purpose, Valid::Now)
+        };
+        issue::issue(&World::real(), &leaf, &key, Some(&self.0)).expect("a certificate")
+    }
+
     /// The same, with a key identifier that is not its own.
     pub fn leaf(&self, domain: &str, valid: Valid, claimed_ski: Option<Vec<u8>>) -> Issued {
         let purpose = Purpose::Direct {

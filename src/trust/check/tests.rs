@@ -35,6 +35,7 @@ pub(super) fn case(leaf: &Made, through: &[&Made], anchor: &Made, rules: Rules) 
         address: None,
         rules,
         at: NOW,
+        evidence: Evidence::default(),
     }
 }
 

@@ -25,6 +25,7 @@ fn ours(domains: &[(&str, &Arc<AnchorSet>, &Arc<AnchorSet>)]) -> Anchors {
         profile: Profile::V1_3,
         inbound: Arc::clone(inbound),
         outbound: Arc::clone(outbound),
+        revocation: RevocationRules::default(),
     };
     let mut all = HashMap::new();
     for (name, inbound, outbound) in domains {

@@ -121,6 +121,14 @@ fn lists_by_entries() -> Vec<Row> {
             UNKNOWN,
         ),
         (
+            "by a clock that is ahead",
+            MakeCrl {
+                this_update: NOW.plus(std::time::Duration::from_secs(240)),
+                ..second()
+            },
+            None,
+        ),
+        (
             "of tomorrow",
             MakeCrl {
                 this_update: NOW.plus(DAY / 2),

@@ -64,6 +64,7 @@ impl Chain {
                 ..Rules::rfc5280()
             },
             at: NOW,
+            evidence: crate::trust::Evidence::default(),
         }
     }
 }
