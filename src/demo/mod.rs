@@ -1,6 +1,6 @@
 //! A world in a box: two gateways, DNS, a clinic at each end, and a self-check.
 //! In: nothing but loopback. Out: a referral's whole way on the screen, three refusals, and PASS or what failed.
-//! Revocation is not part of it yet: the gateways' certificates have no CRL address, and the demo says so.
+//! Revocation is no part of it: the gateways' certificates name no place that tells their status, and the demo says so.
 
 mod clinic;
 pub mod dns;
@@ -184,7 +184,7 @@ impl Demo {
         let clinic = MailServer::start()?;
         let client = people(&alpha, &beta, &clinic).await?;
         print(&format!(
-            "  alpha  {} trusts Beta demo CA; clinic logs in at {}\n  beta   {} trusts Alpha demo CA; hands mail to the clinic's server at {}\n  dns    {} publishes MX and CERT of both\n  note   no TLS between the gateways here, so that the tap sees what S/MIME alone protects\n  note   revocation is not checked yet: these certificates name no CRL\n",
+            "  alpha  {} trusts Beta demo CA; clinic logs in at {}\n  beta   {} trusts Alpha demo CA; hands mail to the clinic's server at {}\n  dns    {} publishes MX and CERT of both\n  note   no TLS between the gateways here, so that the tap sees what S/MIME alone protects\n  note   these certificates name no place that tells whether they were revoked, so nobody can be asked\n",
             ALPHA.domain, alpha.submission, BETA.domain, clinic.address, dns.address
         ));
         Ok(Self {
