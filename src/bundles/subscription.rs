@@ -446,6 +446,9 @@ async fn refresh_row(
     let done = store.write("bundles.refresh", move |tx| {
         Box::pin(async move {
             let now = tx.now().0;
+            if !is_same(tx, &row).await? {
+                return Ok(("unchanged", Diff::default()));
+            }
             sql::note_heard(tx.conn().await?, &row.name, &validators, now, due).await?;
             match content {
                 None => Ok(("unchanged", Diff::default())),
@@ -460,6 +463,13 @@ async fn refresh_row(
         diff,
         warnings,
     })
+}
+
+/// Whether the bundle is still the one that was asked for: an operator may have removed it meanwhile, and added
+/// another of that name, with another source or signer.
+async fn is_same(tx: &mut Tx, row: &StoredBundle) -> Result<bool, StoreError> {
+    let found = sql::bundle(tx.conn().await?, &row.name).await?;
+    Ok(found.is_some_and(|found| found.source == row.source && found.signer == row.signer))
 }
 
 /// What its reader found odd; and D-007: it says itself that it is published elsewhere.
@@ -495,6 +505,9 @@ async fn note_failure(
     store
         .write("bundles.note_failure", move |tx| {
             Box::pin(async move {
+                if !is_same(tx, &row).await? {
+                    return Ok(());
+                }
                 sql::note_failure(tx.conn().await?, &row.name, &why, due).await?;
                 // Once for each cause: a source that is down for a week is one line.
                 if row.last_error.as_deref() != Some(&why) {

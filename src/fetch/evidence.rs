@@ -13,8 +13,9 @@ use tokio::sync::watch;
 
 use crate::limits::{
     AIA_KEPT, AIA_OCTETS_MAX, ANSWERS_KEPT_MAX, CRL_AGAIN_MIN, CRL_FETCH_TIMEOUT, CRL_OCTETS_MAX,
-    CRL_REFRESH, EVIDENCE_ROUNDS_MAX, EVIDENCE_WAIT_MAX, FETCH_FAILED_KEPT, FETCH_TIMEOUT,
-    LISTS_KEPT_MAX, LISTS_OCTETS_MAX, NEEDS_MAX, OCSP_OCTETS_MAX,
+    CRL_REFRESH, CRLS_KEPT_MAX, EVIDENCE_ROUNDS_MAX, EVIDENCE_WAIT_MAX, FETCH_FAILED_KEPT,
+    FETCH_TIMEOUT, LISTS_KEPT_MAX, LISTS_OCTETS_MAX, NEEDS_MAX, OCSP_OCTETS_MAX,
+    STRANGERS_ORDERS_MAX,
 };
 use crate::trust::{
     Answers, CertId, Certificate, Crl, Evidence, Need, Tried, Waiting, read_crl, read_issuers,
@@ -195,6 +196,10 @@ impl EvidenceCache {
         {
             return flight.clone();
         }
+        if matches!(need, Need::Issuer(_)) && state.flights.len() >= STRANGERS_ORDERS_MAX {
+            let why = "too much is being fetched already".into();
+            return watch::channel(Some(Tried::Failed(why))).1;
+        }
         let (landed, flight) = watch::channel(None);
         state.flights.insert(need.clone(), flight.clone());
         drop(state);
@@ -289,9 +294,16 @@ impl EvidenceCache {
     async fn take_list(&self, url: &str, item: Item, known: Option<List>) -> Result<(), String> {
         let (kept, place, now) = (self.0.kept.clone(), url.to_owned(), item.at);
         let validators = item.validators.clone();
+        let before = known.map(|list| list.crls).unwrap_or_default();
+        let latest = before.iter().map(|crl| crl.this_update()).max();
         let read = tokio::task::spawn_blocking(move || {
             let crl = read_crl(&item.octets)?;
-            if let Some(Err(error)) = kept.map(|kept| kept.save(&place, &item)) {
+            // An old one sent again must not be what the next start finds.
+            let is_old = latest.is_some_and(|latest| crl.this_update() < latest);
+            if let Some(Err(error)) = kept
+                .filter(|_| !is_old)
+                .map(|kept| kept.save(&place, &item))
+            {
                 tracing::error!(%error, "a CRL cannot be kept on disk");
             }
             Ok::<_, String>(crl)
@@ -299,14 +311,7 @@ impl EvidenceCache {
         let crl = read
             .await
             .map_err(|_| "reading it broke off".to_owned())??;
-        let mut crls = vec![Arc::clone(&crl)];
-        let before = known.and_then(|list| list.crls.into_iter().next());
-        if let Some(before) = before {
-            // If the new one is forged, or an old one sent again, this one still counts.
-            if before.next_update().is_some_and(|end| end >= now) {
-                crls.push(before);
-            }
-        }
+        let crls = together(crl, before, now);
         self.put_list(
             url,
             List {
@@ -449,4 +454,18 @@ impl State {
         }
         self.at_hand = evidence;
     }
+}
+
+/// The new list and those before it that still run, the latest first. If the new one is forged, or an old one
+/// sent again however often, the latest good one still counts.
+fn together(new: Arc<Crl>, before: Vec<Arc<Crl>>, now: Timestamp) -> Vec<Arc<Crl>> {
+    let runs = |crl: &Arc<Crl>| crl.next_update().is_some_and(|end| end >= now);
+    let mut crls: Vec<Arc<Crl>> = before
+        .into_iter()
+        .filter(|crl| runs(crl) && crl.fingerprint() != new.fingerprint())
+        .collect();
+    crls.push(new);
+    crls.sort_by_key(|crl| std::cmp::Reverse(crl.this_update()));
+    crls.truncate(CRLS_KEPT_MAX);
+    crls
 }

@@ -181,10 +181,14 @@ impl Fetcher {
             NamedBy::Trusted => &self.0.at_once,
             NamedBy::Anyone => &self.0.for_strangers,
         };
-        let Ok(_seat) = seats.acquire().await else {
-            return Err(FetchError::TooSlow);
+        // Waiting for a seat is part of the time: a queue of strangers' orders ends by itself.
+        let seated = async {
+            let Ok(_seat) = seats.acquire().await else {
+                return Err(FetchError::TooSlow);
+            };
+            self.follow(order).await
         };
-        let followed = self.0.world.within(order.longest, self.follow(order)).await;
+        let followed = self.0.world.within(order.longest, seated).await;
         followed.map_err(|_| FetchError::TooSlow)?
     }
 

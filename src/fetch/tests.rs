@@ -361,12 +361,18 @@ async fn a_list_is_fetched_once_for_all_and_outlives_the_process() {
     next.refresh().await;
     assert_eq!(web.asked().len(), 2);
     assert_eq!(case.judge(&next.at_hand(), NOW).0, Some(Reason::Revoked));
-    // The old one sent again does not bring it back.
-    world.advance(crate::limits::CRL_REFRESH);
+    // The old one sent again, however often, does not bring it back.
     *served.lock().expect("held") = Some(MakeCrl::new().by(&case.root));
-    next.refresh().await;
-    assert_eq!(web.asked().len(), 3);
-    assert_eq!(case.judge(&next.at_hand(), NOW).0, Some(Reason::Revoked));
+    for asked in 3..6 {
+        world.advance(crate::limits::CRL_REFRESH);
+        next.refresh().await;
+        assert_eq!(web.asked().len(), asked);
+        assert_eq!(case.judge(&next.at_hand(), NOW).0, Some(Reason::Revoked));
+    }
+    // Nor does a new start.
+    let last = EvidenceCache::new(fetcher_at(world.clone(), LOOPBACK), Some(folder.path()));
+    let revoked = Some(Reason::Revoked);
+    assert_eq!(case.settle(&last, Waiting::Possible, NOW).await, revoked);
 }
 
 #[tokio::test]

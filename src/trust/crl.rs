@@ -85,7 +85,7 @@ impl Crl {
     }
 
     /// SHA-256 of the DER.
-    pub(super) fn fingerprint(&self) -> [u8; 32] {
+    pub fn fingerprint(&self) -> [u8; 32] {
         self.fingerprint
     }
 
