@@ -2,7 +2,7 @@
 #
 #   docker build -t carepost .
 #   docker run --rm -v carepost:/var/lib/carepost carepost init --domain direct.example.org --hostname mail.example.org
-#   docker run -d -v carepost:/var/lib/carepost -p 25:25 -p 587:587 carepost
+#   docker run -d -v carepost:/var/lib/carepost -v carepost-mail:/var/mail/direct -p 25:25 -p 587:587 carepost
 #
 # Keep a copy of the volume's `kek` elsewhere: without it nothing in the volume can be read.
 

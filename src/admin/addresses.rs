@@ -49,6 +49,14 @@ pub async fn add(handle: &Handle, actor: Actor, asked: AddressAdd) -> Result<Set
             "write it as maildir:/path, smtp://host:25, lmtp://host:24 or lmtp:unix:/path",
         )
     })?;
+    if let Some(npi) = asked.npi.as_deref().filter(|npi| !directory::is_npi(npi)) {
+        return Err(usage(
+            format!(
+                "{npi} is not a National Provider Identifier: its check digit or length is wrong"
+            ),
+            "give its 10 digits, or leave --npi out",
+        ));
+    }
     let ours = directory::set_address(
         &handle.store,
         actor,

@@ -26,6 +26,8 @@ pub struct Check {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Health {
     pub ready: bool,
+    /// Whose health it is: two gateways on one machine may be set to one port.
+    pub store: String,
     pub checks: Vec<Check>,
 }
 
@@ -54,6 +56,7 @@ pub async fn health(handle: &Handle) -> Health {
     let checks = Vec::from(<[Check; 7]>::from(checks));
     Health {
         ready: checks.iter().all(|check| check.ok),
+        store: handle.config.database.display().to_string(),
         checks,
     }
 }

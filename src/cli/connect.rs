@@ -4,6 +4,7 @@
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -15,11 +16,27 @@ use crate::discover::{Resolver, ResolverSettings};
 use crate::store::{KeyEncryptionKey, Paths, Store};
 use crate::world::World;
 
+/// Between two looks for the store's owner.
+const OWNER_PAUSE: Duration = Duration::from_millis(100);
+/// Looks: three seconds. A carepost that starts holds the store before its socket listens, and another command
+/// holds it for a moment.
+const OWNER_LOOKS_MAX: u32 = 30;
+
 /// Asks whoever owns the store.
 pub async fn ask(config: &Config, request: Request) -> Result<Value, Failure> {
-    match running(config).await? {
-        Some(stream) => over(stream, &request).await,
-        None => alone(config, request).await,
+    let mut looks = 1;
+    loop {
+        if let Some(stream) = running(config).await? {
+            return over(stream, &request).await;
+        }
+        match open(config).await {
+            Ok(handle) => return alone(handle, request).await,
+            Err(failure) if failure.code == exit::TEMPFAIL && looks < OWNER_LOOKS_MAX => {
+                looks += 1;
+                World::real().sleep(OWNER_PAUSE).await;
+            }
+            Err(failure) => return Err(failure),
+        }
     }
 }
 
@@ -70,8 +87,7 @@ pub async fn over(stream: UnixStream, request: &Request) -> Result<Value, Failur
     reply.into()
 }
 
-async fn alone(config: &Config, request: Request) -> Result<Value, Failure> {
-    let handle = open(config).await?;
+async fn alone(handle: Handle, request: Request) -> Result<Value, Failure> {
     let actor = admin::operator(rustix::process::geteuid().as_raw()).await;
     let answer = admin::run(&handle, actor, request).await;
     handle.close().await;

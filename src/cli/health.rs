@@ -46,17 +46,22 @@ async fn ask(config: &Config, world: &World) -> Result<Value, Failure> {
     if let Ok(Some(stream)) = connect::running(config).await {
         return connect::over(stream, &Request::Health).await;
     }
-    over_http(config, world).await.ok_or_else(|| {
-        Failure::new(
-            exit::UNAVAILABLE,
-            format!(
-                "no carepost runs: neither {} nor {} answers",
-                config.admin_socket.display(),
-                config.health
-            ),
-            "start it: carepost serve",
-        )
-    })
+    let own = config.database.display().to_string();
+    let answer = over_http(config, world).await;
+    // Another gateway of this machine may hold the port.
+    answer
+        .filter(|answer| answer["store"] == own)
+        .ok_or_else(|| {
+            Failure::new(
+                exit::UNAVAILABLE,
+                format!(
+                    "no carepost runs on this store: neither {} nor {} answers for it",
+                    config.admin_socket.display(),
+                    config.health
+                ),
+                "start it: carepost serve",
+            )
+        })
 }
 
 async fn over_http(config: &Config, world: &World) -> Option<Value> {

@@ -164,7 +164,7 @@ reasons! {
     UnmatchedReport = "unmatched-report": "a report that belongs to no message of ours"; "nothing; it was ignored",
     // ---- submission ----
     /// The account may not send as this address (E-011).
-    SenderNotYours = "sender-not-yours": "this login may not send as that address"; "use an address of the account, or have it added with `carepost account add --address`",
+    SenderNotYours = "sender-not-yours": "this login may not send as that address"; "use an address of the account, or the login of that address; the operator makes one with `carepost account add`",
     // ---- operator ----
     /// Three crashes while opening it.
     Poison = "poison": "carepost stopped three times while working on it"; "report it with `carepost message show`; release it with `carepost queue release`",

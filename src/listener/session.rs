@@ -446,10 +446,12 @@ impl Session {
             }
         };
         match facts.directory.standing(&address) {
-            // Our clinics write to anyone; where it goes is for the road out to find.
-            _ if !relay => Ok(address),
             Standing::Taken => Ok(address),
-            Standing::Unknown => Err(unknown()),
+            Standing::Unknown if relay => Err(unknown()),
+            // A colleague's name misspelt is told at once; a login harvests nothing that its own list would not say.
+            Standing::Unknown => Err(Reply::new(550, "5.1.1", "no such mailbox here")),
+            // Our clinics write to anyone; where it goes is for the road out to find.
+            Standing::Foreign if !relay => Ok(address),
             // never an open relay.
             Standing::Foreign => Err(Reply::new(550, "5.7.1", "that domain is not served here")),
         }
