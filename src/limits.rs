@@ -226,8 +226,8 @@ pub const FETCH_HEAD_MAX: usize = 64 * 1024;
 pub const FETCH_HEADERS_MAX: usize = 100;
 /// Fetches at once, of either kind of URL: enough for one message's needs, too few to be a tool against others.
 pub const FETCHES_AT_ONCE_MAX: usize = 16;
-/// Orders under way, waiting ones included, beyond which none is taken that a stranger's certificate names (issuers, AIA).
-/// Sixteen for each seat: what the seats serve within the time of one order.
+/// Orders under way, waiting ones included, beyond which none is taken that a stranger's certificate names
+/// (AIA). Sixteen for each seat: what the seats serve within the time of one order.
 pub const STRANGERS_ORDERS_MAX: usize = 256;
 /// Lists of one place that are kept beside each other, the latest first: room for forged and for old ones.
 pub const CRLS_KEPT_MAX: usize = 4;

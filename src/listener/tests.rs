@@ -471,6 +471,19 @@ fn our_received_field_tells_of_a_peer_but_not_of_a_clinic() {
 }
 
 #[test]
+fn a_login_hears_at_once_that_a_colleague_has_no_mailbox() {
+    let mut stage = Stage::new(ListenerKind::Submission, "implicit");
+    stage.send(b"EHLO a.example\r\n");
+    let login = base64_simd::STANDARD.encode_to_string("\0desk\0right");
+    stage.send(format!("AUTH PLAIN {login}\r\n").as_bytes());
+    stage.said.clear();
+    assert_eq!(stage.ask("MAIL FROM:<dr.a@clinic.example>"), "250 2.1.0");
+    assert_eq!(stage.ask("RCPT TO:<dr.x@clinic.example>"), "550 5.1.1");
+    assert_eq!(stage.ask("RCPT TO:<dr.b@clinic.example>"), "250 2.1.5");
+    assert_eq!(stage.ask("RCPT TO:<x@far.example>"), "250 2.1.5");
+}
+
+#[test]
 fn an_authentication_line_too_long_ends_the_exchange() {
     let mut stage = Stage::new(ListenerKind::Submission, "implicit");
     stage.said.clear();
